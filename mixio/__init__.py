@@ -1,0 +1,40 @@
+"""Feeds 3D medical foundation models: volumes to stores, stores to exact mixtures of patches.
+
+Names are loaded on first use, so that `import mixio` costs neither torch nor zarr.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Allocation": "mixio.allocation",
+    "Ledger": "mixio.ledger",
+    "Mixture": "mixio.mixture",
+    "MixtureDataset": "mixio.dataset",
+    "MixtureSampler": "mixio.dataset",
+    "Volume": "mixio.volume",
+    "open_store": "mixio.store",
+}
+
+__all__ = sorted(_HOME)
+
+if TYPE_CHECKING:
+    from mixio.allocation import Allocation as Allocation
+    from mixio.dataset import MixtureDataset as MixtureDataset
+    from mixio.dataset import MixtureSampler as MixtureSampler
+    from mixio.ledger import Ledger as Ledger
+    from mixio.mixture import Mixture as Mixture
+    from mixio.store import open_store as open_store
+    from mixio.volume import Volume as Volume
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mixio' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,55 @@
+"""What can go wrong, as a user meets it.
+
+    MixioError
+    ├── InvalidArgument      a wrong argument; also a ValueError
+    ├── SourceError          a source volume that cannot be read or trusted
+    ├── StoreError           no store there, a half-written one, one of a newer schema
+    │   └── DamagedChunkError    stored bytes that do not match their checksum
+    ├── AllocationError      shares that cannot be drawn from; also a ValueError
+    ├── RunLogError          a run log or run table that cannot be read; also a ValueError
+    ├── FitError             too little data for the law asked for; also a ValueError
+    └── MissingExtraError    an optional dependency that is not installed; also an ImportError
+
+Each message says what was expected, what came, and what to do. The command line prints it as one line and exits with 2.
+"""
+
+
+class MixioError(Exception):
+    """The root of everything that mixio raises on purpose."""
+
+
+class InvalidArgument(MixioError, ValueError):
+    """A wrong argument."""
+
+
+class SourceError(MixioError):
+    """A source volume that cannot be read or trusted; the converter puts it in quarantine."""
+
+
+class StoreError(MixioError):
+    """No store at that place, a half-written one, or one of a newer schema."""
+
+
+class DamagedChunkError(StoreError):
+    """Stored bytes that do not match their checksum."""
+
+
+class AllocationError(MixioError, ValueError):
+    """Shares that cannot be drawn from."""
+
+
+class RunLogError(MixioError, ValueError):
+    """A run log or a table of runs that cannot be read."""
+
+
+class FitError(MixioError, ValueError):
+    """Too little data, or data of the wrong shape, for the law asked for."""
+
+
+class MissingExtraError(MixioError, ImportError):
+    """An optional dependency that is not installed."""
+
+
+def require(module: str, extra: str) -> MissingExtraError:
+    """The error for a missing optional module, naming the extra that brings it."""
+    return MissingExtraError(f"{module} is not installed; run: pip install 'mixio[{extra}]'")
