@@ -1,0 +1,5 @@
+"""`python -m mixio` is the `mixio` command."""
+
+from mixio.cli import main
+
+main()

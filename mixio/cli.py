@@ -1,0 +1,145 @@
+"""The `mixio` command: convert, inspect, verify.
+
+Long work shows a progress bar on a terminal and plain lines elsewhere. Exit codes: 0 done, 1 finished with faults
+(listed), 2 wrong use; what a user can cause ends in one line that says what to do, never in a traceback.
+"""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from mixio import __version__
+from mixio.convert import QUARANTINE, Settings, Summary, convert, settings_of
+from mixio.errors import MixioError
+from mixio.progress import Reporter
+from mixio.store import Store, open_store
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
+_LISTED_FAULTS = 10
+
+
+class Group(click.Group):
+    """Commands that turn a `MixioError` into one line on stderr and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MixioError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=Group, context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="mixio")
+def main() -> None:
+    """Volumes to stores, stores to exact mixtures of patches."""
+
+
+@main.command("convert", context_settings=_CONTEXT)
+@click.argument("sources", type=click.Path(path_type=Path))
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--jobs", type=int, help="Worker processes.  [default: one a core]")
+@click.option("--chunk", type=int, help="Edge of a chunk in voxels.  [default: 48]")
+@click.option("--val-fraction", type=float, help="Share of subjects held out for validation.  [default: 0.1]")
+@click.option("--split-seed", type=int, help="Which subjects.  [default: so that every domain has some]")
+@click.option("--keep-names/--hash-names", default=None, help="Keep source names and subjects, or hash them (default).")
+@click.option("--salt", type=str, help="Secret that goes into the hashes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def convert_command(sources: Path, store: Path, jobs: int | None, as_json: bool, **settings: Any) -> None:
+    """Convert SOURCES into STORE; goes on where an interrupted conversion was.
+
+    SOURCES is a table (.csv, .jsonl, .parquet) with columns path and domain, and optionally modality, subject,
+    split, label, unit, key; or a folder with one subfolder a domain.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    with Reporter("converting", quiet=as_json) as reporter:
+        summary = convert(
+            sources,
+            store,
+            settings=replace(settings_of(store) or Settings(), **given),
+            jobs=jobs,
+            progress=lambda so_far, total: reporter.update(_done(so_far), total, faults=len(so_far.faults)),
+        )
+    if as_json:
+        click.echo(json.dumps(asdict(summary)))
+    else:
+        _print_summary(summary)
+    if summary.faults:
+        click.get_current_context().exit(1)
+
+
+def _done(summary: Summary) -> int:
+    return summary.converted + summary.found + len(summary.faults)
+
+
+def _print_summary(summary: Summary) -> None:
+    for fault in summary.faults[:_LISTED_FAULTS]:
+        click.echo(f"quarantined {fault.source}: {fault.reason}", err=True)
+    if len(summary.faults) > _LISTED_FAULTS:
+        click.echo(f"... and {len(summary.faults) - _LISTED_FAULTS} more", err=True)
+    read, wrote = summary.source_bytes / 1e6, summary.stored_bytes / 1e6
+    click.echo(f"{summary.converted} volumes converted ({read:.1f} MB read, {wrote:.1f} MB written)", nl=False)
+    click.echo(f", {summary.found} were there already" if summary.found else "")
+    if summary.faults:
+        click.echo(f"{len(summary.faults)} sources quarantined, see {Path(summary.store) / QUARANTINE}")
+    click.echo(f"wrote {summary.store}; next: mixio inspect {summary.store}")
+
+
+@main.command("inspect", context_settings=_CONTEXT)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+def inspect_command(store: Path, as_json: bool) -> None:
+    """What is in STORE: a row per domain."""
+    opened = open_store(store)
+    rows = [_domain_row(opened, domain) for domain in opened.domains]
+    if as_json:
+        click.echo(json.dumps({"store": opened.path, "volumes": len(opened), "domains": rows}))
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, justify="left" if name in ("domain", "modality") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    click.echo(f"{opened.path}: {len(opened)} volumes")
+    Console().print(table)
+    click.echo(f"next: mixio verify {opened.path}, or sample from it with mixio.MixtureDataset")
+
+
+def _domain_row(store: Store, domain: str) -> dict[str, Any]:
+    rows = [store.row(name) for name in store.names(domain)]
+    return {
+        "domain": domain,
+        "modality": "/".join(sorted({row.modality or "?" for row in rows})),
+        "volumes": len(rows),
+        "subjects": len({row.subject for row in rows}),
+        "train": sum(row.split == "train" for row in rows),
+        "val": sum(row.split == "val" for row in rows),
+        "labelled": sum(bool(row.labels) for row in rows),
+        "Mvoxel": round(sum(row.shape[0] * row.shape[1] * row.shape[2] for row in rows) / 1e6, 1),
+        "MB": round(sum(blob.nbytes for row in rows for blob in row.blobs) / 1e6, 1),
+    }
+
+
+@main.command("verify", context_settings=_CONTEXT)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the damage as JSON.")
+def verify_command(store: Path, as_json: bool) -> None:
+    """Check every stored byte of STORE against its checksum; exit 1 and a list if anything is wrong."""
+    opened = open_store(store)
+    damage = [{"volume": name, "file": blob.path, "damage": what} for name, blob, what in opened.damage()]
+    if as_json:
+        click.echo(json.dumps({"store": opened.path, "volumes": len(opened), "damage": damage}))
+    else:
+        for entry in damage:
+            click.echo(f"{entry['volume']}: {entry['file']} {entry['damage']}", err=True)
+        click.echo(f"{len(opened)} volumes checked, {len(damage)} files damaged")
+        if damage:
+            click.echo(f"next: delete the damaged volumes' folders in {opened.path} and run mixio convert again")
+    if damage:
+        click.get_current_context().exit(1)

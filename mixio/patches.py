@@ -1,0 +1,112 @@
+"""One patch out of stored blobs, touching only the chunks it needs.
+
+The shard index is read once per blob and kept, with the open file, in a bounded cache of this process; a patch
+then costs one `pread`, one checksum and one decompression per chunk it overlaps. Reading by `pread` rather than
+through a memory map costs a copy that the checksum needs anyway, and turns a truncated file into an error instead
+of a bus error. Files are opened on first use, never inherited: a forked child opens its own.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixio.blob import Grid, decode_chunk, decode_index, index_bytes, is_missing
+from mixio.errors import DamagedChunkError, InvalidArgument, StoreError
+from mixio.stores.zarr import shard_path
+from mixio.volume import Shape
+
+MAX_OPEN_FILES = 256
+
+Corner = tuple[int, int, int]
+
+
+class BlobFile:
+    """An open shard and its decoded index; closed when the last user lets go."""
+
+    def __init__(self, path: Path, grid: Grid) -> None:
+        self.path = path
+        self._descriptor = -1
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise StoreError(f"{path}: the shard is missing; run `mixio verify`, then convert again") from error
+        footer = index_bytes(grid)
+        start = max(0, os.fstat(self._descriptor).st_size - footer)
+        self.index = decode_index(os.pread(self._descriptor, footer, start), grid, str(path))
+
+    def read(self, entry: NDArray[np.uint64]) -> bytes:
+        """The stored bytes of the chunk at an index entry."""
+        offset, length = int(entry[0]), int(entry[1])
+        data = os.pread(self._descriptor, length, offset)
+        if len(data) != length:
+            raise DamagedChunkError(f"{self.path}: truncated, a chunk at byte {offset} is cut; convert it again")
+        return data
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+class BlobCache:
+    """The least recently used shards of this process, at most `MAX_OPEN_FILES`; safe for threads and forks."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._files: OrderedDict[Path, BlobFile] = OrderedDict()
+
+    def open(self, path: Path, grid: Grid) -> BlobFile:
+        """The open shard at `path`."""
+        if self._process != os.getpid():
+            self._reset()
+        with self._lock:
+            file = self._files.get(path)
+            if file is None:
+                file = self._files[path] = BlobFile(path, grid)
+            self._files.move_to_end(path)
+            if len(self._files) > MAX_OPEN_FILES:
+                self._files.popitem(last=False)
+        return file
+
+    def __reduce__(self) -> tuple[type["BlobCache"], tuple[()]]:
+        return BlobCache, ()
+
+
+def read_region(cache: BlobCache, array: Path, grid: Grid, corner: Corner, size: Shape) -> NDArray[Any]:
+    """Voxels `[corner, corner + size)` of the array in folder `array`, in its stored dtype; fill outside it."""
+    _check_region(grid, corner, size)
+    out = np.full(size, grid.fill, np.dtype(grid.dtype))
+    ends = [min(c + s, n) for c, s, n in zip(corner, size, grid.shape, strict=True)]
+    starts = [max(c, 0) for c in corner]
+    spans = [range(a // c, -(-b // c)) for a, b, c in zip(starts, ends, grid.chunk, strict=True)]
+    for position in product(*spans):
+        shard = tuple(p // n for p, n in zip(position, grid.chunks_per_shard, strict=True))
+        file = cache.open(Path(shard_path(str(array), shard)), grid)
+        entry = file.index[tuple(p % n for p, n in zip(position, grid.chunks_per_shard, strict=True))]
+        if is_missing(entry):
+            continue
+        chunk = decode_chunk(file.read(entry), grid, str(file.path))
+        source, target = [], []
+        for p, edge, c, start, end in zip(position, grid.chunk, corner, starts, ends, strict=True):
+            low, high = max(p * edge, start), min((p + 1) * edge, end)
+            source.append(slice(low - p * edge, high - p * edge))
+            target.append(slice(low - c, high - c))
+        out[tuple(target)] = chunk[tuple(source)]
+    return out
+
+
+def _check_region(grid: Grid, corner: Corner, size: Shape) -> None:
+    if len(size) != 3 or min(size) < 1:
+        raise InvalidArgument(f"a patch is at least 1 voxel on each of 3 axes, got {tuple(size)}")
+    outside = any(c >= n or c + s <= 0 for c, s, n in zip(corner, size, grid.shape, strict=True))
+    if outside:
+        raise InvalidArgument(f"corner {tuple(corner)} with size {tuple(size)} lies outside a volume of {grid.shape}")

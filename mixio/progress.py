@@ -1,0 +1,52 @@
+"""Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+class Reporter:
+    """A context that shows `done` of `total` on stderr; `quiet` shows nothing."""
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self._what = what
+        self._bar = self._make_bar() if sys.stderr.isatty() and not quiet else None
+        self._quiet = quiet
+        self._started = self._last = time.monotonic()
+
+    def _make_bar(self) -> Progress:
+        columns = (MofNCompleteColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn())
+        return Progress(
+            TextColumn("{task.description}"), BarColumn(), *columns, console=Console(stderr=True), transient=True
+        )
+
+    def __enter__(self) -> "Reporter":
+        if self._bar:
+            self._bar.start()
+            self._bar.add_task(self._what, total=None, note="")
+        return self
+
+    def update(self, done: int, total: int, *, faults: int = 0) -> None:
+        """Say that `done` of `total` are finished, `faults` of them badly."""
+        note = f"{faults} faults" if faults else ""
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=done, total=total, note=note)
+            return
+        now = time.monotonic()
+        if self._quiet or (now - self._last < _SECONDS_BETWEEN_LINES and done < total):
+            return
+        self._last = now
+        tail = f", {note}" if note else ""
+        click.echo(f"{self._what}: {done} of {total}{tail}, {now - self._started:.0f} s", err=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()

@@ -1,0 +1,73 @@
+"""The command line: what it prints, its exit codes, and no traceback for what a user can cause."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mixio.cli import main
+from mixio.store import Store
+from tests.conftest import write_sources
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def test_convert_inspect_and_verify_say_what_they_did_and_what_is_next(sources: Path, tmp_path: Path) -> None:
+    result = run("convert", sources, tmp_path / "store", "--jobs", 1)
+    assert result.exit_code == 0
+    assert "13 volumes converted" in result.stdout
+    assert f"next: mixio inspect {tmp_path / 'store'}" in result.stdout
+    assert "abdomen-ct" in run("inspect", tmp_path / "store").stdout
+    assert "13 volumes checked, 0 files damaged" in run("verify", tmp_path / "store").stdout
+
+
+def test_json_is_one_object_and_nothing_else(sources: Path, tmp_path: Path) -> None:
+    summary = json.loads(run("convert", sources, tmp_path / "store", "--jobs", 1, "--json").stdout)
+    assert (summary["converted"], summary["found"], summary["faults"]) == (13, 0, [])
+    domains = json.loads(run("inspect", tmp_path / "store", "--json").stdout)["domains"]
+    assert [row["volumes"] for row in domains] == [6, 4, 3]
+    assert json.loads(run("verify", tmp_path / "store", "--json").stdout)["damage"] == []
+
+
+def test_a_quarantined_source_is_listed_and_the_exit_code_is_1(tmp_path: Path) -> None:
+    table = write_sources(tmp_path)
+    (tmp_path / "pet" / "0.nii.gz").write_bytes(b"junk")
+    result = run("convert", table, tmp_path / "store", "--jobs", 1)
+    assert result.exit_code == 1
+    assert "quarantined" in result.stderr
+    assert "0.nii.gz: gzip stream is damaged" in result.stderr
+    assert "quarantine.jsonl" in result.stdout
+
+
+def test_damage_is_listed_and_the_exit_code_is_1(sources: Path, tmp_path: Path) -> None:
+    run("convert", sources, tmp_path / "store", "--jobs", 1)
+    shard = next((tmp_path / "store" / "pet").glob("*/0/c/0/0/0"))
+    shard.write_bytes(b"")
+    result = run("verify", tmp_path / "store")
+    assert result.exit_code == 1
+    assert "holds 0 bytes" in result.stderr
+
+
+def test_settings_not_given_are_those_of_the_store(sources: Path, tmp_path: Path) -> None:
+    run("convert", sources, tmp_path / "store", "--jobs", 1, "--chunk", 16, "--val-fraction", 0.3)
+    assert "0 volumes converted" in run("convert", sources, tmp_path / "store", "--jobs", 1, "--chunk", 16).stdout
+    result = run("convert", sources, tmp_path / "store", "--chunk", 32)
+    assert result.exit_code == 2
+    assert "was made with another chunk;" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_a_missing_store_is_one_line_and_exit_2(command: str, tmp_path: Path) -> None:
+    result = run(command, tmp_path / "gone")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "no such store; make one with `mixio convert" in result.stderr
+
+
+def test_missing_sources_are_one_line_and_exit_2(tmp_path: Path, small_store: Store) -> None:
+    result = run("convert", tmp_path / "gone.csv", tmp_path / "store")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "gone.csv: no such file or folder" in result.stderr

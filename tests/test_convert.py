@@ -1,0 +1,144 @@
+"""Conversion: nothing lost, faults set aside, interrupted work taken up again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import zarr
+
+from mixio.convert import QUARANTINE, Settings, convert
+from mixio.errors import InvalidArgument, StoreError
+from mixio.store import Store, open_store
+from tests.conftest import write_nifti, write_sources
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Every file of a store but the journal, which holds times."""
+    return {
+        str(p.relative_to(root)): p.read_bytes()
+        for p in sorted(root.rglob("*"))
+        if p.is_file() and ".mixio" not in p.parts
+    }
+
+
+def test_voxels_labels_and_affine_are_those_of_nibabel(sources: Path, small_store: Store) -> None:
+    for name in small_store.names():
+        row = small_store.row(name)
+        original = nib.as_closest_canonical(nib.load(sources.parent / row.source))
+        assert np.array_equal(small_store.read(name).voxels, np.asarray(original.dataobj))
+        assert np.array_equal(small_store.read(name).affine, original.affine)
+        for label in row.labels:
+            mask = nib.load(sources.parent / row.source.replace("abdomen-ct", "labels"))
+            assert np.array_equal(small_store.read(name, label=label).voxels, np.asarray(mask.dataobj))
+
+
+def test_an_ome_zarr_reader_finds_axes_scale_and_labels(small_store: Store) -> None:
+    group = zarr.open_group(Path(small_store.path) / small_store.names("abdomen-ct")[0], mode="r")
+    (scale,) = group.attrs["ome"]["multiscales"]
+    assert [axis["name"] for axis in scale["axes"]] == ["x", "y", "z"]
+    assert scale["datasets"][0]["coordinateTransformations"][0] == {"type": "scale", "scale": [2.0, 2.0, 3.0]}
+    assert group["labels"].attrs["ome"]["labels"] == ["label"]
+    assert group["labels/label/0"].shape == group["0"].shape
+
+
+def test_jobs_and_order_do_not_change_a_byte(sources: Path, tmp_path: Path) -> None:
+    lines = sources.read_text().splitlines()
+    shuffled = sources.with_name("reversed.csv")
+    shuffled.write_text("\n".join([lines[0], *reversed(lines[1:])]))
+    convert(sources, tmp_path / "one", jobs=1)
+    convert(shuffled, tmp_path / "two", jobs=2)
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+
+
+def test_a_bad_file_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
+    table = write_sources(tmp_path)
+    (tmp_path / "brain-t1" / "2.nii.gz").write_bytes(b"\x1f\x8bnot gzip")
+    summary = convert(table, tmp_path / "store", jobs=1)
+    (line,) = (tmp_path / "store" / QUARANTINE).read_text().splitlines()
+    assert summary.converted == 12
+    assert "gzip stream is damaged" in json.loads(line)["reason"]
+    assert len(open_store(tmp_path / "store")) == 12
+
+
+def test_a_mended_source_leaves_quarantine(tmp_path: Path) -> None:
+    table = write_sources(tmp_path)
+    good = (tmp_path / "pet" / "0.nii.gz").read_bytes()
+    (tmp_path / "pet" / "0.nii.gz").write_bytes(b"")
+    convert(table, tmp_path / "store", jobs=1)
+    (tmp_path / "pet" / "0.nii.gz").write_bytes(good)
+    summary = convert(table, tmp_path / "store", jobs=1)
+    assert (summary.converted, summary.found, summary.faults) == (1, 12, [])
+    assert not (tmp_path / "store" / QUARANTINE).exists()
+
+
+def test_a_killed_conversion_goes_on_and_ends_in_the_same_bytes(sources: Path, tmp_path: Path) -> None:
+    convert(sources, tmp_path / "whole", jobs=1)
+    command = [sys.executable, "-m", "mixio", "convert", str(sources), str(tmp_path / "cut"), "--jobs", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    journal = tmp_path / "cut" / ".mixio" / "journal.jsonl"
+    while not (journal.exists() and journal.read_text().count("\n") >= 3) and process.poll() is None:
+        time.sleep(0.001)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    summary = convert(sources, tmp_path / "cut", jobs=1)
+    assert summary.found >= 3
+    assert files_of(tmp_path / "whole") == files_of(tmp_path / "cut")
+
+
+def test_names_of_people_do_not_reach_the_store(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.ones((4, 4, 4), np.int16), np.eye(4))
+    image.header["descrip"], image.header["db_name"], image.header["aux_file"] = b"Doe^John", b"Doe^John", b"Doe^John"
+    (tmp_path / "in" / "ct").mkdir(parents=True)
+    image.to_filename(tmp_path / "in" / "ct" / "Doe_John.nii.gz")
+    convert(tmp_path / "in", tmp_path / "store", jobs=1)
+    everything = b"".join([*files_of(tmp_path / "store").values(), *map(str.encode, files_of(tmp_path / "store"))])
+    assert b"Doe" not in everything
+    assert b"John" not in everything
+
+
+def test_labels_that_are_not_on_the_image_grid_are_set_aside(tmp_path: Path) -> None:
+    table = write_sources(tmp_path)
+    shape = nib.load(tmp_path / "labels" / "0.nii.gz").shape
+    write_nifti(tmp_path / "labels" / "0.nii.gz", np.zeros(shape[::-1], np.uint8))
+    summary = convert(table, tmp_path / "store", jobs=1)
+    assert "the label map is not on its image's grid" in summary.faults[0].reason
+
+
+def test_soft_labels_stay_soft(tmp_path: Path) -> None:
+    table = write_sources(tmp_path)
+    shape = nib.load(tmp_path / "labels" / "0.nii.gz").shape
+    soft = np.random.default_rng(0).random(shape).astype(np.float32)
+    write_nifti(tmp_path / "labels" / "0.nii.gz", soft)
+    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    assert np.array_equal(open_store(tmp_path / "store").read("abdomen-ct/0", label="label").voxels, soft)
+
+
+def test_other_settings_on_an_existing_store_are_refused(sources: Path, small_store: Store) -> None:
+    with pytest.raises(StoreError, match="was made with another chunk"):
+        convert(sources, small_store.path, settings=Settings(chunk=32, val_fraction=0.3, keep_names=True), jobs=1)
+
+
+def test_wrong_arguments_are_refused_before_anything_is_written(sources: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="jobs must be at least 1, got 0"):
+        convert(sources, tmp_path / "store", jobs=0)
+    with pytest.raises(InvalidArgument, match=r"val_fraction must be at least 0 and below 1, got 1\.5"):
+        Settings(val_fraction=1.5)
+    shutil.copy(sources, tmp_path / "twice.csv")
+    (tmp_path / "twice.csv").write_text("path,domain,key\na.nii,ct,k\nb.nii,ct,k\n")
+    with pytest.raises(InvalidArgument, match=r"b\.nii and a\.nii would both be ct/k"):
+        convert(tmp_path / "twice.csv", tmp_path / "new", jobs=1)
+
+
+def test_nothing_convertible_is_an_error_that_names_the_first_fault(tmp_path: Path) -> None:
+    (tmp_path / "ct").mkdir()
+    (tmp_path / "ct" / "a.nii").write_bytes(b"junk")
+    with pytest.raises(StoreError, match=r"not one source could be converted; .*a\.nii: not a NIfTI file"):
+        convert(tmp_path, tmp_path.parent / f"{tmp_path.name}-store", jobs=1)

@@ -1,0 +1,87 @@
+"""Tables and folders of sources, and their refusals, each naming the row."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mixio.errors import InvalidArgument
+from mixio.sources import Names, read_sources, slug
+from tests.conftest import write_sources
+
+ROWS = [
+    {"path": "a.nii", "domain": "brain-t1", "label:tumour": "a_seg.nii"},
+    {"path": "b.nii", "domain": "pet", "subject": "s1", "split": "val", "unit": "SUV", "key": "b", "note": "x"},
+]
+
+
+def write_table(folder: Path, suffix: str) -> Path:
+    path = folder / f"table{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(
+            pa.Table.from_pylist([{**dict.fromkeys(ROWS[1]), **dict.fromkeys(ROWS[0]), **r} for r in ROWS]), path
+        )
+    elif suffix == ".jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in ROWS) + "\n\n")
+    else:
+        path.write_text(
+            "\ufeffpath,domain,subject,split,unit,key,note,label:tumour\n"
+            "a.nii,brain-t1,,,,,,a_seg.nii\nb.nii,pet,s1,val,SUV,b,x,\n"
+        )
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_every_kind_of_table_says_the_same(tmp_path: Path, suffix: str) -> None:
+    first, second = read_sources(write_table(tmp_path, suffix))
+    assert (first.path, first.subject, first.modality) == (tmp_path / "a.nii", "a", "MR")
+    assert first.labels == {"tumour": tmp_path / "a_seg.nii"}
+    assert (second.subject, second.split, second.unit, second.key, second.modality) == ("s1", "val", "SUV", "b", "PET")
+
+
+def test_a_folder_has_a_domain_in_each_subfolder(tmp_path: Path) -> None:
+    write_sources(tmp_path)
+    (tmp_path / "sources.csv").unlink()
+    found = read_sources(tmp_path)
+    assert {s.domain for s in found} == {"abdomen-ct", "brain-t1", "pet", "labels"}
+    assert found[0].name == "abdomen-ct/0.nii.gz"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a.nii,Brain_T1,,", "row 1: domain 'Brain_T1' is not a lower-case slug; use 'brain-t1'"),
+        (",pet,,", "row 1: no path"),
+        ("a.nii,pet,MRI,", "row 1: modality 'MRI' is not one of CT, MR, PET"),
+        ("a.nii,pet,,../x", r"row 1: '\.\./x' is not a valid key"),
+        ("a.nii,pet,,\na.nii,pet,,", r"a\.nii is listed 2 times"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "t.csv").write_text(f"path,domain,modality,key\n{line}\n")
+    with pytest.raises(InvalidArgument, match=message):
+        read_sources(tmp_path / "t.csv")
+
+
+def test_missing_and_empty_sources_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="gone: no such file or folder"):
+        read_sources(tmp_path / "gone")
+    with pytest.raises(InvalidArgument, match="holds no volumes"):
+        read_sources(tmp_path)
+    (tmp_path / "t.xlsx").touch()
+    with pytest.raises(InvalidArgument, match=r"is \.csv, \.jsonl or \.parquet, not \.xlsx"):
+        read_sources(tmp_path / "t.xlsx")
+
+
+def test_hashed_names_need_the_salt_to_be_recognised() -> None:
+    ours, theirs = Names("secret", keep=False), Names("", keep=False)
+    assert ours.key("doe_john.nii", "pet") != theirs.key("doe_john.nii", "pet")
+    assert "doe" not in ours.key("doe_john.nii", "pet") + ours.subject("doe_john") + ours.source("doe_john.nii")
+
+
+def test_kept_names_become_keys_without_the_folder_that_repeats_the_domain() -> None:
+    names = Names("", keep=True)
+    assert names.key("Brain_T1/sub-01/t1 w.nii.gz", "brain-t1") == "sub-01_t1_w"
+    assert slug("Brain_T1 (3T)") == "brain-t1-3t"
