@@ -6,9 +6,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from mixio.convert import Settings, convert
 from mixio.store import Store, open_store
+
+# A busy machine must not fail a test by its speed.
+settings.register_profile("mixio", deadline=None)
+settings.load_profile("mixio")
 
 VOLUMES = Path(__file__).resolve().parents[2] / "shared" / "volumes"
 """Real volumes, where they are at hand; tests that need them skip elsewhere."""

@@ -1,0 +1,299 @@
+"""The PyTorch face: `dataset[g]` is draw g of the run, and the sampler only counts.
+
+A sample is a function of g, the seeds and what is stored: not of rank, worker, batch size, or what was read
+before. So the position of a whole run is one integer, and a run may go on with another number of ranks,
+workers or samples a batch, and read exactly the draws that are left.
+
+    sampler = MixtureSampler(dataset, num_samples=10**6, batch_size=4)
+    loader = DataLoader(dataset, batch_size=4, sampler=sampler, num_workers=8)
+"""
+
+import operator
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mixio.draws import augmentation_seed, corner_of, key_of, volume_of
+from mixio.errors import AllocationError, InvalidArgument, require
+from mixio.mixture import Mixture
+from mixio.normalize import Window, normalize, window_of
+from mixio.sources import MODALITIES
+from mixio.volume import Shape
+
+try:
+    import torch
+    import torch.distributed
+    from torch.utils.data import Dataset, DistributedSampler
+except ImportError as error:
+    raise require("torch", "torch") from error
+
+if TYPE_CHECKING:  # the manifest brings pyarrow
+    from mixio.manifest import Row
+
+SCHEMA_VERSION = 1
+
+
+class PatchStore(Protocol):
+    """What `mixio.open_store` returns, as far as it is used here; picklable and fork-safe."""
+
+    @property
+    def domains(self) -> tuple[str, ...]: ...
+    def names(self, domain: str | None = None, split: str | None = None) -> list[str]: ...
+    def row(self, name: str) -> "Row": ...
+    def occupancy(self, name: str) -> npt.NDArray[np.uint8]: ...
+    def read_patch(self, name: str, *, corner: Shape, size: Shape) -> npt.NDArray[Any]: ...
+
+
+class MixtureDataset(Dataset[Any]):
+    """Draws from a store, or from a dictionary of map-style data sets, in the proportions of a mixture.
+
+    Of a store, a sample is a dictionary: `image` (1, X, Y, Z) float32 in [0, 1], RAS+; `domain`, `key`;
+    `draw`, which is g; `corner` (3,), the voxel of the volume at which the patch begins, negative where it is
+    padded; `valid` (2, 3), the first and one past the last voxel of the patch that lie in the volume; `seed`,
+    32 bits for augmentations. Of a dictionary of data sets it is the member's item, with `domain`, `draw` and
+    `seed` added if that is a dictionary itself. `transform` is applied last.
+
+    `foreground` in (0, 1] asks for patches with that share of foreground (see `corner_of`). `windows` maps a
+    domain, or a modality, to the (low, high) real values that become 0 and 1, in place of `window_of`.
+
+    Any g of at least 0 can be drawn; `len` is the number of volumes in the domains that are drawn from.
+    """
+
+    def __init__(
+        self,
+        source: PatchStore | Mapping[str, Any],
+        mixture: Mixture,
+        *,
+        patch_size: int | Sequence[int] = 96,
+        seed: int = 0,
+        transform: Callable[[Any], Any] | None = None,
+        split: str = "train",
+        foreground: float = 0.0,
+        windows: Mapping[str, Window] | None = None,
+    ) -> None:
+        if not 0 <= foreground <= 1:
+            raise InvalidArgument(f"foreground must be a share between 0 and 1, got {foreground!r}")
+        if isinstance(source, Mapping) and (foreground or windows):
+            raise InvalidArgument("foreground and windows need a store; members of a dictionary give whole items")
+        self.source = source
+        self.mixture = mixture
+        self.patch_size = _patch_size(patch_size)
+        self.seed = operator.index(seed)
+        self.transform = transform
+        self.split = split
+        self.foreground = float(foreground)
+        self.windows = _windows(windows or {}, _domains(source))
+        self.volumes = _volumes(source, mixture, split)
+
+    def __len__(self) -> int:
+        return sum(len(volumes) for volumes in self.volumes.values())
+
+    def __getitem__(self, g: int) -> Any:
+        g = operator.index(g)
+        domain, n = self.mixture.locate(g)
+        volumes = self.volumes[domain]
+        volume = volumes[volume_of(self.seed, domain, n, len(volumes))]
+        tags = {"domain": domain, "draw": g, "seed": augmentation_seed(self.seed, domain, n)}
+        if isinstance(self.source, Mapping):
+            sample = _tagged(self.source[domain][volume], tags)
+        else:
+            sample = self._patch(self.source, volume, n) | tags
+        return sample if self.transform is None else self.transform(sample)
+
+    def __getitems__(self, draws: Sequence[int]) -> list[Any]:
+        """The samples of one batch; `DataLoader` asks for them this way."""
+        return [self[g] for g in draws]
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides which patch draw g is, part by part, so that a difference can be named."""
+        volumes = repr(sorted(self.volumes.items())).encode()
+        return {
+            "mixture": self.mixture.fingerprint,
+            "seed": self.seed,
+            "patch size": list(self.patch_size),
+            "foreground": self.foreground,
+            "volumes": blake2b(volumes, digest_size=8).hexdigest(),
+        }
+
+    def _patch(self, store: PatchStore, name: str, n: int) -> dict[str, Any]:
+        row = store.row(name)
+        corner = corner_of(
+            key_of(self.seed, "corner", row.domain, n),
+            row.shape,
+            self.patch_size,
+            occupancy=store.occupancy(name) if self.foreground else None,
+            foreground=self.foreground,
+        )
+        patch = store.read_patch(name, corner=corner, size=self.patch_size)  # (X, Y, Z), stored dtype
+        window = self.windows.get(row.domain) or self.windows.get(row.modality or "") or window_of(row)
+        first = [max(0, -c) for c in corner]
+        stop = [min(p, s - c) for p, s, c in zip(self.patch_size, row.shape, corner, strict=True)]
+        return {
+            "image": torch.from_numpy(normalize(patch, row, window))[None],
+            "key": row.key,
+            "corner": torch.tensor(corner),
+            "valid": torch.tensor([first, stop]),
+        }
+
+
+class MixtureSampler(DistributedSampler[int]):
+    """Hands rank r of W its draws: at step s, those from start + (s W + r) b up to start + (s W + r + 1) b.
+
+    `num_samples` is the whole run's, over all ranks; the tail that does not fill a batch of `batch_size` = b
+    on every rank is left out, so all ranks make equally many steps. Rank and world size come from
+    torch.distributed if it is initialized, else from RANK and WORLD_SIZE, else are 0 and 1. Iterating begins
+    at the position last loaded, whatever the epoch: this is one run, and reading it twice gives it twice.
+
+    It subclasses `DistributedSampler` so that frameworks that replace other samplers leave it in place. As
+    there, the attribute `num_samples` and `len` count one rank's draws, here those from the position on.
+    """
+
+    dataset: MixtureDataset
+
+    def __init__(
+        self,
+        dataset: MixtureDataset,
+        *,
+        num_samples: int,
+        batch_size: int,
+        rank: int | None = None,
+        num_replicas: int | None = None,
+    ) -> None:
+        rank = _rank() if rank is None else rank
+        num_replicas = _world_size() if num_replicas is None else num_replicas
+        if not 0 <= rank < num_replicas:
+            raise InvalidArgument(f"rank must be from 0 to num_replicas - 1 = {num_replicas - 1}, got {rank}")
+        if batch_size < 1:
+            raise InvalidArgument(f"batch_size must be at least 1, got {batch_size}")
+        if num_samples < num_replicas * batch_size:
+            raise InvalidArgument(
+                f"num_samples={num_samples} makes no step: {num_replicas} ranks of {batch_size} draws "
+                f"need at least {num_replicas * batch_size}"
+            )
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=False, drop_last=True)
+        self.batch_size = batch_size
+        self.total = num_samples
+        self._move_to(0)
+
+    def __iter__(self) -> Iterator[int]:
+        self._handed = 0
+        step = self.num_replicas * self.batch_size
+        first = self.start + self.rank * self.batch_size
+        for begin in range(first, first + self.num_samples * self.num_replicas, step):
+            for g in range(begin, begin + self.batch_size):
+                self._handed += 1
+                yield g
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
+        """The run's position, to be saved as JSON: `consumed` draws over all ranks since the run's first.
+
+        Give it where the loader has workers: (step + 1) * batch_size * world size. None takes the whole
+        batches that this iterator has handed out, times the world size; workers fetch ahead, so that counts
+        draws that no one has trained on yet.
+        """
+        if consumed is None:
+            consumed = self.start + self._handed // self.batch_size * self.batch_size * self.num_replicas
+        self._check(consumed)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "consumed": consumed,
+            "fingerprint": self.dataset.fingerprint,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a run stopped, with any world size and batch size; refuses the state of other draws."""
+        if state.get("schema_version") != SCHEMA_VERSION:
+            version = state.get("schema_version")
+            raise InvalidArgument(f"sampler state has schema_version {version!r}, expected {SCHEMA_VERSION}")
+        ours, theirs = self.dataset.fingerprint, state.get("fingerprint", {})
+        differing = [part for part in ours if ours[part] != theirs.get(part)]
+        if differing:
+            raise InvalidArgument(
+                f"the saved state differs from this data set in {' and '.join(differing)}; "
+                "build the data set as it was then, or start a new run without the state"
+            )
+        self._check(state["consumed"])
+        self._move_to(state["consumed"])
+
+    def _move_to(self, consumed: int) -> None:
+        self.start = consumed
+        self._handed = 0
+        steps = (self.total - consumed) // (self.num_replicas * self.batch_size)
+        self.num_samples = steps * self.batch_size
+        self.total_size = self.num_samples * self.num_replicas
+
+    def _check(self, consumed: int) -> None:
+        if not 0 <= consumed <= self.total:
+            raise InvalidArgument(f"consumed must be from 0 to num_samples = {self.total}, got {consumed}")
+
+
+def _patch_size(size: int | Sequence[int]) -> Shape:
+    sizes = tuple(size) if isinstance(size, Sequence) else (size,) * 3
+    if len(sizes) != 3 or not all(isinstance(s, int) and s >= 1 for s in sizes):
+        raise InvalidArgument(f"patch_size must be one or three numbers of voxels, at least 1, got {size!r}")
+    return sizes
+
+
+def _windows(windows: Mapping[str, Window], domains: Sequence[str]) -> dict[str, Window]:
+    for name, (low, high) in windows.items():
+        if name not in domains and name not in MODALITIES:
+            known = [*domains, *MODALITIES]
+            raise InvalidArgument(f"windows names {name!r}, which is none of {known}; a misspelled domain?")
+        if not low < high:
+            raise InvalidArgument(f"the window of {name!r} must have low < high, got {(low, high)}")
+    return {name: (float(low), float(high)) for name, (low, high) in windows.items()}
+
+
+def _domains(source: PatchStore | Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(source)) if isinstance(source, Mapping) else source.domains
+
+
+def _volumes(source: PatchStore | Mapping[str, Any], mixture: Mixture, split: str) -> dict[str, Sequence[Any]]:
+    """What each domain draws from: names of the store's volumes, or indices into the member of that name."""
+    domains = _domains(source)
+    volumes: dict[str, Sequence[Any]] = {}
+    for domain, share in mixture.shares.items():
+        if not share:
+            continue
+        if domain not in domains:
+            raise AllocationError(
+                f"{domain!r} has share {share:.6g} but the data has only {list(domains)}; "
+                "add volumes of it, or give it share 0"
+            )
+        if isinstance(source, Mapping):
+            volumes[domain], nothing = range(len(source[domain])), "its data set is empty"
+        else:
+            volumes[domain], nothing = source.names(domain, split), f"no volume in split {split!r}"
+        if not volumes[domain]:
+            raise AllocationError(
+                f"{domain!r} has share {share:.6g} but {nothing}; add volumes of it, or give it share 0"
+            )
+    return volumes
+
+
+def _tagged(item: Any, tags: dict[str, Any]) -> Any:
+    if not isinstance(item, Mapping):
+        return item
+    for taken in sorted(tags.keys() & item.keys()):
+        raise InvalidArgument(f"items of {tags['domain']!r} have a key {taken!r} already; rename it there")
+    return {**item, **tags}
+
+
+def _rank() -> int:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return int(os.environ.get("RANK", "0"))
+
+
+def _world_size() -> int:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_world_size()
+    return int(os.environ.get("WORLD_SIZE", "1"))

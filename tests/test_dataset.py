@@ -1,0 +1,305 @@
+import json
+import multiprocessing
+import operator
+import os
+import pickle
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader
+
+import mixio
+from mixio.dataset import MixtureDataset, MixtureSampler
+from mixio.draws import volume_of
+from mixio.errors import AllocationError, InvalidArgument
+from mixio.mixture import Mixture
+from mixio.normalize import window_of
+
+SHARES = {"abdomen-ct": 0.5, "brain-t1": 0.3, "pet": 0.2}
+LISTS = {"a": [{"x": i} for i in range(5)], "b": [{"x": 10 * i} for i in range(3)]}
+
+
+def of_lists(**options):
+    return MixtureDataset(LISTS, Mixture({"a": 0.6, "b": 0.4}, window=16), **options)
+
+
+def of_store(store, **options):
+    return MixtureDataset(store, Mixture(SHARES), **{"patch_size": 16, **options})
+
+
+def of_run(dataset, rank, world, batch, total):
+    return MixtureSampler(dataset, num_samples=total, batch_size=batch, rank=rank, num_replicas=world)
+
+
+@given(st.integers(1, 9), st.integers(1, 7), st.integers(0, 60))
+def test_the_ranks_together_read_every_draw_once_and_in_step(world, batch, extra):
+    dataset, total = of_lists(), world * batch + extra
+    per_rank = [list(of_run(dataset, rank, world, batch, total)) for rank in range(world)]
+    steps = total // (world * batch)
+    assert {len(draws) for draws in per_rank} == {steps * batch}
+    order = [per_rank[r][s * batch + i] for s in range(steps) for r in range(world) for i in range(batch)]
+    assert order == list(range(steps * world * batch))
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5), st.integers(1, 5), st.integers(0, 8))
+def test_a_run_goes_on_where_it_stopped_with_other_ranks_and_batches(world, batch, new_world, new_batch, steps):
+    dataset, total = of_lists(), 300
+    state = of_run(dataset, 0, world, batch, total).state_dict(consumed=steps * world * batch)
+    state = json.loads(json.dumps(state))
+    rest = []
+    for rank in range(new_world):
+        sampler = of_run(dataset, rank, new_world, new_batch, total)
+        sampler.load_state_dict(state)
+        rest += list(sampler)
+        assert len(sampler) * new_world <= total - state["consumed"]
+    assert sorted(rest) == list(range(state["consumed"], state["consumed"] + len(rest)))
+    assert total - max(rest) <= new_world * new_batch
+
+
+@pytest.mark.parametrize(
+    ("workers", "context"),
+    [(0, None), (2, "fork"), pytest.param(2, "spawn", marks=pytest.mark.slow)],
+)
+def test_ranks_and_workers_change_nothing_of_what_is_read(small_store, workers, context):
+    dataset = of_store(small_store)
+    options = {"num_workers": workers, "multiprocessing_context": context}
+    loaders = [DataLoader(dataset, 3, sampler=of_run(dataset, rank, 2, 3, 24), **options) for rank in range(2)]
+    batches = [batch for step in zip(*loaders, strict=True) for batch in step]
+    assert [g for batch in batches for g in batch["draw"].tolist()] == list(range(24))
+    expected = torch.stack([dataset[g]["image"] for g in reversed(range(24))]).flip(0)
+    assert torch.equal(torch.cat([batch["image"] for batch in batches]), expected)
+
+
+@pytest.mark.slow
+def test_another_process_reads_the_same_bits(small_store):
+    dataset = of_store(small_store, foreground=0.3)
+    here = dataset[10**12]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        there = pool.submit(operator.getitem, dataset, 10**12).result()
+    assert torch.equal(here["image"], there["image"])
+    assert here["corner"].tolist() == there["corner"].tolist()
+    assert (here["key"], here["seed"]) == (there["key"], there["seed"])
+
+
+@given(st.integers(0, 10**15))
+def test_a_patch_is_the_normalized_crop_of_the_volume_it_names(small_store, g):
+    sample = of_store(small_store, patch_size=(16, 18, 13))[g]
+    name = f"{sample['domain']}/{sample['key']}"
+    first, stop = sample["valid"].numpy()
+    low, high = sample["corner"].numpy() + first, sample["corner"].numpy() + stop
+    voxels = small_store.read(name).voxels[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    floor, ceiling = window_of(small_store.row(name))
+    image = sample["image"].numpy()[0]
+    inside = image[first[0] : stop[0], first[1] : stop[1], first[2] : stop[2]]
+    np.testing.assert_allclose(inside, np.clip((voxels - floor) / (ceiling - floor), 0, 1), atol=1e-5)
+    assert image.shape == (16, 18, 13)
+    assert sample["image"].dtype == torch.float32
+
+
+def test_a_volume_smaller_than_the_patch_is_centered_in_background(small_store):
+    mixture = Mixture({"pet": 1.0})  # 20 x 18 x 12 voxels on a background of 0
+    sample = MixtureDataset(small_store, mixture, patch_size=24)[5]
+    assert sample["corner"].tolist() == [-2, -3, -6]
+    assert sample["valid"].tolist() == [[2, 3, 6], [22, 21, 18]]
+    outside = sample["image"][0].clone()
+    outside[2:22, 3:21, 6:18] = 0
+    assert outside.max() == 0
+    assert sample["image"].max() > 0.4
+
+
+def test_the_loader_delivers_the_mixture(small_store):
+    dataset = of_store(small_store, patch_size=8)
+    ledger = mixio.Ledger(dataset.mixture, {domain: len(names) for domain, names in dataset.volumes.items()})
+    for batch in DataLoader(dataset, 8, sampler=of_run(dataset, 0, 1, 8, 640)):
+        ledger.observe(batch)
+    counts = ledger.summary()["domains"]
+    assert {domain: counts[domain]["draws"] for domain in SHARES} == {"abdomen-ct": 320, "brain-t1": 192, "pet": 128}
+    seen = {domain: counts[domain]["volumes_seen"] for domain in SHARES}
+    assert seen == {domain: len(names) for domain, names in dataset.volumes.items()}
+
+
+def test_only_the_split_is_read(small_store):
+    for split in ("train", "val"):
+        dataset = of_store(small_store, split=split, patch_size=4)
+        names = {f"{sample['domain']}/{sample['key']}" for sample in map(dataset.__getitem__, range(64))}
+        assert names == set(small_store.names(split=split))
+        assert len(dataset) == len(names)
+
+
+def test_windows_replace_those_of_a_domain_or_a_modality(small_store):
+    g = next(g for g in range(100) if Mixture(SHARES).locate(g)[0] == "abdomen-ct")
+    plain = of_store(small_store)[g]["image"]
+    by_modality = of_store(small_store, windows={"CT": (-1000, 0)})[g]["image"]
+    by_domain = of_store(small_store, windows={"CT": (5, 6), "abdomen-ct": (-1000, 0)})[g]["image"]
+    assert torch.equal(by_modality, by_domain)
+    torch.testing.assert_close(by_modality, (plain * 2).clamp(0, 1))
+
+
+def test_asking_for_foreground_finds_more_of_it(small_store):
+    def mean(foreground):
+        dataset = MixtureDataset(small_store, Mixture({"brain-t1": 1.0}), patch_size=8, foreground=foreground)
+        return np.mean([(dataset[g]["image"] > 0).float().mean() for g in range(40)])
+
+    assert mean(0.9) > mean(0.0) + 0.2
+
+
+def test_the_transform_comes_last(small_store):
+    dataset = of_store(small_store, transform=lambda sample: (sample["draw"], sample["seed"], sample["image"].shape))
+    draw, seed, shape = dataset[7]
+    assert (draw, tuple(shape)) == (7, (1, 16, 16, 16))
+    assert 0 <= seed < 2**32
+
+
+def test_it_survives_pickling(small_store):
+    dataset = of_store(small_store)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy[3]["image"], dataset[3]["image"])
+    assert copy.fingerprint == dataset.fingerprint
+
+
+@given(st.integers(0, 10**15))
+def test_members_of_a_dictionary_are_drawn_and_tagged(g):
+    domain, n = of_lists().mixture.locate(g)
+    member = LISTS[domain][volume_of(0, domain, n, len(LISTS[domain]))]
+    sample = of_lists()[g]
+    assert sample == {**member, "domain": domain, "draw": g, "seed": sample["seed"]}
+    assert "draw" not in member
+
+
+def test_members_that_give_no_dictionary_are_left_as_they_are():
+    dataset = MixtureDataset({"a": ["x", "y"]}, Mixture({"a": 1.0}))
+    assert Counter(dataset[g] for g in range(20)) == {"x": 10, "y": 10}
+    assert len(dataset) == 2
+
+
+def test_a_tag_that_a_member_uses_itself_is_refused():
+    dataset = MixtureDataset({"a": [{"seed": 1}]}, Mixture({"a": 1.0}))
+    with pytest.raises(InvalidArgument, match="items of 'a' have a key 'seed' already"):
+        dataset[0]
+
+
+def test_without_a_count_the_state_is_what_was_handed_out():
+    sampler = of_run(of_lists(), 1, 2, 3, 60)
+    draws = iter(sampler)
+    for _ in range(6):
+        next(draws)
+    assert sampler.state_dict()["consumed"] == 12
+    next(draws)  # a batch begun is not a batch consumed
+    assert sampler.state_dict()["consumed"] == 12
+
+
+def test_setting_the_epoch_does_not_move_a_loaded_position():
+    sampler = of_run(of_lists(), 0, 1, 4, 40)
+    sampler.load_state_dict(sampler.state_dict(consumed=8))
+    sampler.set_epoch(3)
+    assert next(iter(sampler)) == 8
+    assert len(sampler) == sampler.num_samples == 32
+
+
+def test_a_finished_run_has_nothing_left():
+    sampler = of_run(of_lists(), 0, 1, 4, 40)
+    assert len(list(sampler)) == 40
+    sampler.load_state_dict(sampler.state_dict())
+    assert list(sampler) == []
+
+
+def test_rank_and_world_size_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    sampler = MixtureSampler(of_lists(), num_samples=8, batch_size=2)
+    assert list(sampler) == [2, 3]
+
+
+def test_rank_and_world_size_come_from_torch_distributed_where_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "7")
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        assert list(MixtureSampler(of_lists(), num_samples=2, batch_size=2)) == [0, 1]
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        ({"seed": 1}, "seed;"),
+        ({"patch_size": 32}, "patch size;"),
+        ({"seed": 1, "patch_size": 32}, "seed and patch size;"),
+    ],
+)
+def test_the_state_of_other_draws_is_refused_and_the_difference_named(other, what):
+    state = of_run(of_lists(), 0, 1, 4, 40).state_dict()
+    with pytest.raises(InvalidArgument, match=f"differs from this data set in {what}"):
+        of_run(of_lists(**other), 0, 1, 4, 40).load_state_dict(state)
+
+
+def test_the_state_of_another_mixture_or_other_volumes_is_refused():
+    state = of_run(of_lists(), 0, 1, 4, 40).state_dict()
+    mixture = MixtureDataset(LISTS, Mixture({"a": 0.5, "b": 0.5}, window=16))
+    with pytest.raises(InvalidArgument, match="data set in mixture;"):
+        of_run(mixture, 0, 1, 4, 40).load_state_dict(state)
+    volumes = MixtureDataset({**LISTS, "a": LISTS["a"] * 2}, of_lists().mixture)
+    with pytest.raises(InvalidArgument, match="data set in volumes;"):
+        of_run(volumes, 0, 1, 4, 40).load_state_dict(state)
+    with pytest.raises(InvalidArgument, match=r"schema_version 9, expected 1"):
+        of_run(of_lists(), 0, 1, 4, 40).load_state_dict({**state, "schema_version": 9})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"patch_size": 0}, "patch_size must be .* at least 1, got 0"),
+        ({"patch_size": (8, 8)}, r"patch_size must be one or three .* got \(8, 8\)"),
+        ({"foreground": 1.5}, "foreground must be a share between 0 and 1, got 1.5"),
+        ({"windows": {"abdomne-ct": (0, 1)}}, "windows names 'abdomne-ct', which is none of .*; a misspelled"),
+        ({"windows": {"CT": (5, 5)}}, "the window of 'CT' must have low < high"),
+    ],
+)
+def test_wrong_options_are_refused(small_store, options, message):
+    with pytest.raises(InvalidArgument, match=message):
+        of_store(small_store, **options)
+
+
+def test_an_unknown_domain_is_refused_with_those_there_are(small_store):
+    with pytest.raises(AllocationError, match=r"^'brain-t2' has share 0.4 but .* only \['abdomen-ct', .*give it sh"):
+        MixtureDataset(small_store, Mixture({"abdomen-ct": 0.6, "brain-t2": 0.4}))
+    assert len(MixtureDataset(small_store, Mixture({"pet": 1.0, "brain-t2": 0.0}), split="val")) > 0
+
+
+def test_a_domain_without_volumes_in_the_split_is_refused(small_store):
+    with pytest.raises(AllocationError, match=r"'abdomen-ct' has share 0.5 but no volume in split 'test'"):
+        of_store(small_store, split="test")
+    with pytest.raises(AllocationError, match="'a' has share 1 but its data set is empty"):
+        MixtureDataset({"a": []}, Mixture({"a": 1.0}))
+
+
+def test_store_options_are_refused_for_a_dictionary():
+    with pytest.raises(InvalidArgument, match="foreground and windows need a store"):
+        of_lists(foreground=0.5)
+
+
+def test_a_sampler_that_cannot_step_is_refused():
+    with pytest.raises(InvalidArgument, match=r"rank must be from 0 to num_replicas - 1 = 1, got 2"):
+        of_run(of_lists(), 2, 2, 4, 40)
+    with pytest.raises(InvalidArgument, match="num_samples=7 makes no step: 2 ranks of 4 draws need at least 8"):
+        of_run(of_lists(), 0, 2, 4, 7)
+    with pytest.raises(InvalidArgument, match="batch_size must be at least 1, got 0"):
+        of_run(of_lists(), 0, 2, 0, 7)
+    with pytest.raises(InvalidArgument, match="consumed must be from 0 to num_samples = 40, got 41"):
+        of_run(of_lists(), 0, 2, 4, 40).state_dict(consumed=41)
+
+
+@pytest.mark.parametrize("name", ["MixtureDataset", "MixtureSampler"])
+def test_without_torch_the_extra_is_named(name):
+    code = f"import sys; sys.modules['torch'] = None; import mixio; mixio.Mixture; mixio.{name}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
+    assert "MissingExtraError: torch is not installed; run: pip install 'mixio[torch]'" in done.stderr
+    assert done.returncode == 1

@@ -1,0 +1,112 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from mixio.draws import augmentation_seed, corner_of, key_of, mix64, permute, volume_of
+
+keys = st.integers(0, 2**64 - 1)
+seeds = st.integers(-(2**70), 2**70)
+sizes = st.tuples(*[st.integers(1, 40)] * 3)
+
+
+@given(st.integers(1, 600), keys)
+def test_permute_is_a_bijection(size, key):
+    assert sorted(permute(index, size, key) for index in range(size)) == list(range(size))
+
+
+@given(st.integers(1, 2**60), keys, st.data())
+def test_permute_stays_inside_any_size(size, key, data):
+    assert 0 <= permute(data.draw(st.integers(0, size - 1)), size, key) < size
+
+
+def test_all_orders_of_four_occur_and_none_is_rare():
+    orders = Counter(tuple(permute(index, 4, mix64(key)) for index in range(4)) for key in range(24_000))
+    assert len(orders) == 24
+    assert 650 < min(orders.values()) <= max(orders.values()) < 1350
+
+
+def test_every_place_of_a_window_is_equally_likely_for_every_member():
+    counts = np.zeros((64, 64))
+    for key in range(3_000):
+        for index in range(64):
+            counts[index, permute(index, 64, mix64(key))] += 1
+    assert chisquare(counts.ravel()).pvalue > 1e-3
+
+
+def test_mix64_is_the_first_output_of_splitmix64():
+    # The reference implementation's sequence for the state 1234567 (https://rosettacode.org/wiki/SplitMix64).
+    golden = 0x9E3779B97F4A7C15
+    assert mix64(1234567) == 6457827717110365317
+    assert mix64(1234567 + golden) == 3203168211198807973
+
+
+def test_streams_differ_by_seed_purpose_domain_and_counter():
+    base = ("a", "corner", "x", 1)
+    keys = {key_of(0, *base[1:]), key_of(1, *base[1:]), key_of(0, "volume", "x", 1)}
+    keys |= {key_of(0, "corner", "y", 1), key_of(0, "corner", "x", 2), key_of(0, "corner", "1/x", 1)}
+    assert len(keys) == 6
+
+
+@given(seeds, st.integers(1, 200), st.integers(0, 10**9))
+def test_each_pass_reads_every_volume_once(seed, volumes, number):
+    draws = range(number * volumes, (number + 1) * volumes)
+    assert sorted(volume_of(seed, "ct", n, volumes) for n in draws) == list(range(volumes))
+
+
+@given(st.integers(0, 10_000), st.integers(8, 200))
+def test_neighboring_passes_go_in_different_orders(seed, volumes):
+    first, second = (
+        [volume_of(seed, "ct", number * volumes + i, volumes) for i in range(volumes)] for number in (0, 1)
+    )
+    assert first != second
+
+
+@given(keys, sizes, sizes)
+def test_a_patch_lies_in_its_volume_or_the_volume_lies_centered_in_it(stream, shape, size):
+    for corner, voxels, patch in zip(corner_of(stream, shape, size), shape, size, strict=True):
+        before, after = -corner, corner + patch - voxels
+        assert (before <= 0 and after <= 0) or (before >= 0 and after - before in (0, 1))
+
+
+def test_every_corner_is_equally_likely():
+    counts = np.zeros((10, 5, 1))
+    for n in range(20_000):
+        counts[corner_of(key_of(0, "corner", "ct", n), (20, 14, 10), (11, 10, 10))] += 1
+    assert chisquare(counts.ravel()).pvalue > 1e-3
+
+
+@given(keys)
+def test_with_foreground_asked_for_the_patch_holds_it_or_the_best_seen(stream):
+    occupancy = np.zeros((8, 8, 8), np.uint8)
+    occupancy[:4] = 255  # the left half of a 64^3 volume
+    x, _, _ = corner_of(stream, (64, 64, 64), (16, 16, 16), occupancy=occupancy, foreground=0.5)
+    plain = corner_of(stream, (64, 64, 64), (16, 16, 16))
+    assert x <= 24
+    assert x == plain[0] or plain[0] > 16
+
+
+def test_without_any_foreground_the_first_corner_is_taken():
+    empty = np.zeros((8, 8, 8), np.uint8)
+    shape, size = (64, 64, 64), (16, 16, 16)
+    assert corner_of(7, shape, size, occupancy=empty, foreground=0.2) == corner_of(7, shape, size)
+
+
+@given(keys)
+def test_foreground_is_estimated_for_padded_patches_too(stream):
+    occupancy = np.zeros((2, 4, 1), np.uint8)
+    occupancy[0, 2:] = 255  # where x < 8 and y >= 16
+    x, y, _ = corner_of(stream, (10, 32, 8), (24, 8, 8), occupancy=occupancy, foreground=0.2)
+    assert x == -7
+    assert y > 8
+
+
+@pytest.mark.parametrize("n", [0, 10**12])
+def test_augmentation_seeds_suit_every_generator(n):
+    seed = augmentation_seed(0, "ct", n)
+    np.random.RandomState(seed)
+    assert seed != augmentation_seed(0, "ct", n + 1)
+    assert seed != augmentation_seed(1, "ct", n)

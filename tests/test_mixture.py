@@ -1,0 +1,139 @@
+import math
+import pickle
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixio.allocation import Allocation
+from mixio.errors import AllocationError, InvalidArgument
+from mixio.mixture import Mixture
+
+weights = st.lists(st.just(0.0) | st.just(1e-6) | st.floats(1e-9, 1), min_size=1, max_size=64).filter(any)
+seeds = st.integers(0, 2**63)
+
+
+def shares_of(weights):
+    return {f"d{i:02}": weight / sum(weights) for i, weight in enumerate(weights)}
+
+
+def due(shares, domain, n):
+    return n * Fraction(shares[domain]) / sum(map(Fraction, shares.values()))
+
+
+@given(weights, seeds, st.integers(1, 300), st.integers(0, 10**12))
+def test_at_every_window_end_counts_are_within_half_the_tree_depth(weights, seed, window, end):
+    shares = shares_of(weights)
+    n = end * window
+    counts = Mixture(shares, seed=seed, window=window).counts(n)
+    bound = Fraction(math.ceil(math.log2(len(shares))), 2)  # 3 for 64 domains
+    assert sum(counts.values()) == n
+    assert all(abs(counts[domain] - due(shares, domain, n)) <= bound + n * Fraction(1, 2**60) for domain in shares)
+
+
+@given(st.lists(st.floats(1e-6, 1), min_size=64, max_size=64), st.integers(0, 10**12))
+def test_with_64_domains_every_window_end_is_less_than_3_draws_off(weights, end):
+    shares = shares_of(weights)
+    counts = Mixture(shares).counts(end * 64)
+    assert all(abs(counts[domain] - due(shares, domain, end * 64)) < 3 for domain in shares)
+
+
+def test_roundings_of_63_rare_domains_do_not_pile_up_on_the_last():
+    rare = {f"rare{i:02}": 0.6 / 640 for i in range(63)}  # each due 0.6 draws of 640
+    counts = Mixture({**rare, "the rest": 1 - sum(rare.values())}).counts(640)
+    assert abs(counts["the rest"] - 602.2) < 3
+
+
+@given(weights, st.integers(1, 100), st.integers(0, 400))
+def test_counts_are_what_counting_the_draws_gives(weights, window, n):
+    mixture = Mixture(shares_of(weights), window=window)
+    assert +Counter(mixture.counts(n)) == Counter(mixture.locate(g)[0] for g in range(n))
+
+
+@given(weights, seeds, st.integers(1, 40), st.integers(0, 10**12))
+def test_a_window_holds_consecutive_numbers_of_each_domain_once(weights, seed, window, start):
+    mixture = Mixture(shares_of(weights), seed=seed, window=window)
+    first = start * window
+    before, after = mixture.counts(first), mixture.counts(first + window)
+    held = {(domain, n) for domain in before for n in range(before[domain], after[domain])}
+    drawn = [mixture.locate(g) for g in range(first, first + window)]
+    assert set(drawn) == held
+    assert len(drawn) == len(held)
+
+
+@given(seeds, st.integers(0, 10**15))
+def test_the_seed_moves_the_order_within_windows_and_never_their_composition(seed, window):
+    shares = {"a": 0.5, "b": 0.3, "c": 0.2}
+    draws = range(window * 64, window * 64 + 64)
+    one, other = ([Mixture(shares, seed=s).locate(g) for g in draws] for s in (seed, seed + 1))
+    assert sorted(one) == sorted(other)
+    assert one != other
+
+
+def test_zero_shares_are_never_drawn_and_change_nothing():
+    without = Mixture({"a": 0.7, "c": 0.3})
+    mixture = Mixture({"a": 0.7, "b": 0.0, "c": 0.3})
+    assert mixture.counts(10**12) == {"a": 7 * 10**11, "b": 0, "c": 3 * 10**11}
+    assert [mixture.locate(g) for g in range(200)] == [without.locate(g) for g in range(200)]
+
+
+def test_a_share_of_a_millionth_is_drawn_once_in_a_million():
+    mixture = Mixture({"common": 1 - 1e-6, "rare": 1e-6})
+    assert [mixture.counts(64 * 15625 * million)["rare"] for million in (0, 1, 5, 10**6)] == [0, 1, 5, 10**6]
+
+
+def test_no_stride_of_ranks_sees_one_domain_only():
+    mixture = Mixture({"a": 0.5, "b": 0.5})
+    seen = [Counter(mixture.locate(g)[0] for g in range(rank, 6400, 2)) for rank in range(2)]
+    assert all(1400 < count < 1800 for counts in seen for count in counts.values())
+
+
+def test_two_equal_domains_alternate_when_nothing_is_shuffled():
+    mixture = Mixture({"a": 0.5, "b": 0.5}, window=1)
+    assert [mixture.locate(g) for g in range(4)] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
+def test_integers_of_numpy_do_not_overflow():
+    mixture = Mixture({"a": 0.4, "b": 0.6}, seed=5, window=100)
+    of_numpy = Mixture({"a": np.float64(0.4), "b": 0.6}, seed=np.uint8(5), window=np.int64(100))
+    assert of_numpy.locate(np.int64(10**15)) == mixture.locate(10**15)
+    assert of_numpy.fingerprint == mixture.fingerprint
+
+
+def test_a_mixture_survives_pickling_and_serves_as_a_key():
+    mixture = Mixture({"b": 0.75, "a": 0.25}, seed=3, window=128)
+    copy = pickle.loads(pickle.dumps(mixture))
+    assert {mixture: 1}[copy] == 1
+    assert copy.locate(10**12) == mixture.locate(10**12)
+    assert repr(copy) == "Mixture(a: 0.25, b: 0.75; seed=3, window=128)"
+    assert copy.domains == ("a", "b")
+
+
+def test_the_fingerprint_covers_shares_seed_and_window():
+    one = Mixture({"a": 0.5, "b": 0.5}, seed=1, window=8)
+    others = [
+        Mixture({"a": 0.4, "b": 0.6}, seed=1, window=8),
+        Mixture({"a": 0.5, "b": 0.5}, seed=2, window=8),
+        Mixture({"a": 0.5, "b": 0.5}, seed=1, window=9),
+    ]
+    assert one.fingerprint not in {other.fingerprint for other in others}
+    assert one.fingerprint == Mixture({"b": 0.5, "a": 0.5}, seed=1, window=8).fingerprint
+
+
+def test_it_loads_an_allocation(tmp_path):
+    Allocation({"a": 0.25, "b": 0.75}).save(tmp_path / "allocation.json")
+    assert Mixture.load(tmp_path / "allocation.json", seed=5) == Mixture({"a": 0.25, "b": 0.75}, seed=5)
+
+
+def test_wrong_use_is_refused():
+    with pytest.raises(AllocationError, match=r"shares must sum to 1, got 0.5 for"):
+        Mixture({"a": 0.5})
+    with pytest.raises(InvalidArgument, match="window must be at least 1 draw, got 0"):
+        Mixture({"a": 1.0}, window=0)
+    with pytest.raises(InvalidArgument, match="a draw must be at least 0, got -1"):
+        Mixture({"a": 1.0}).locate(-1)
+    with pytest.raises(TypeError, match="float"):
+        Mixture({"a": 1.0}).locate(0.5)
