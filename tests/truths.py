@@ -1,0 +1,40 @@
+"""Planted laws and the runs that obey them, for the tests of fitting, solving and the commands on top."""
+
+import numpy as np
+
+from tools.designs import singles_and_mixtures
+from tools.laws import Laws, TargetLaw
+from tools.runlog import Run
+
+DOMAINS = ("abdomen-ct", "abdomen-mr", "brain-t1", "brain-t2", "headneck-ct", "headneck-pet")
+
+
+def planted(seed: int) -> Laws:
+    """Six domains of which the first is a hub that helps all and the last an island that little helps."""
+    rng = np.random.default_rng(seed)
+    transfer = rng.uniform(0, 0.3, (6, 6))
+    transfer[:, 0] = rng.uniform(0.4, 0.8, 6)
+    transfer[5] *= 0.1
+    targets = {
+        name: TargetLaw(
+            E=rng.uniform(0.05, 0.3),
+            a=rng.uniform(0.1, 0.4),
+            beta=rng.uniform(0.2, 0.75),
+            d0=rng.uniform(10, 60),
+            tau={other: transfer[i, j] for j, other in enumerate(DOMAINS) if j != i},
+        )
+        for i, name in enumerate(DOMAINS)
+    }
+    return Laws(DOMAINS, 1448.0, targets)
+
+
+def runs_under(laws: Laws, *, noise: float = 0.0, seed: int = 0) -> list[Run]:
+    """54 runs, each domain alone at four budgets and 30 mixtures, with log-normal noise on every loss."""
+    rng = np.random.default_rng([seed, 1])
+    runs = []
+    for design in singles_and_mixtures(laws.domains, [512, 1024, 2048, 4096], 30, seed=seed):
+        draws = {name: share * design.draws for name, share in design.shares.items()}
+        losses = laws.predict(laws.array(draws)) * np.exp(noise * rng.standard_normal(len(laws.targets)))
+        loss = dict(zip(laws.targets, losses.tolist(), strict=True))
+        runs.append(Run(design.run, design.seed, draws, None, loss, design.shares))
+    return runs
