@@ -37,7 +37,7 @@ def test_the_report_names_shares_roles_certificate_and_what_is_next(laws, tmp_pa
     assert lines[1].endswith("hub")
     assert lines[6].endswith("island")
     assert any(line.startswith("certificate: under these laws no allowed mixture is better") for line in lines)
-    assert lines[-1].startswith("next: python -m tools.train STORE --allocation")
+    assert lines[-1].startswith("next: python -m tools.train STORE --mixture")
 
 
 def test_floor_weights_and_caps_reach_the_solver(laws, tmp_path):
