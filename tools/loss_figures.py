@@ -1,0 +1,124 @@
+"""The pictures of a report that show losses, in thousandths, on log scales."""
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from tools.evidence import Evidence, Trial
+from tools.figures import MARKERS, STYLE, blank, colors
+from tools.laws import Laws
+
+
+@matplotlib.rc_context(STYLE)
+def curves(evidence: Evidence) -> Figure:
+    """Loss against effective draws on log scales, a panel a target: the law as a line, every run as a dot."""
+    laws, shade = evidence.laws, colors(evidence.laws.domains)
+    figure = blank(1.85 * -(-len(laws.targets) // 2) + 0.5)
+    axes = figure.subplots(-(-len(laws.targets) // 2), 2, squeeze=False)
+    draws = np.array([laws.array(run.draws) for run in evidence.runs])  # (N, K)
+    effective = laws.effective(draws)  # (N, T)
+    fitted = {run.run for run in evidence.fitted}
+    for column, (target, ax) in enumerate(zip(laws.targets, axes.flat, strict=False)):
+        own = draws[:, laws.domains.index(target)] == draws.sum(1)
+        single = (draws > 0).sum(1) == 1
+        for marker, chosen in (("o", own), ("x", single & ~own), (".", ~single)):
+            for face, part in ((shade[target], True), ("none", False)):
+                rows = [
+                    n
+                    for n, run in enumerate(evidence.runs)
+                    if chosen[n] and target in run.loss and (run.run in fitted) is part
+                ]
+                loss = [1e3 * evidence.runs[n].loss[target] for n in rows]
+                _dots(ax, effective[rows, column], loss, marker, shade[target], face)
+        _law_line(ax, laws, target, effective[:, column])
+    for ax in axes.flat[len(laws.targets) :]:
+        ax.axis("off")
+    _curve_legend(figure)
+    figure.supxlabel("effective draws", fontsize=9.5)
+    figure.supylabel("held-out loss, ×10⁻³", fontsize=9.5)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def forecast(trial: Trial, laws: Laws) -> Figure:
+    """Measured against predicted loss, log scales: colour says the target, marker the strategy, bars the seeds."""
+    shade = colors(laws.domains)
+    figure = blank(4.8)
+    ax = figure.subplots()
+    ends = []
+    for marker, strategy in zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True):
+        for target, expected in strategy.predicted.items():
+            seeds = [1e3 * losses[target] for losses in strategy.measured]
+            ax.plot([1e3 * expected] * 2, [min(seeds), max(seeds)], color=shade[target], linewidth=1)
+            ax.plot(
+                1e3 * expected,
+                1e3 * strategy.measured_loss(target),
+                marker,
+                color=shade[target],
+                markersize=6,
+                markeredgecolor="white",
+                markeredgewidth=0.6,
+            )
+            ends += [1e3 * expected, *seeds]
+    limits = (0.9 * min(ends), 1.1 * max(ends))
+    ax.plot(limits, limits, color="#777777", linewidth=1, linestyle="--", zorder=0)
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlim=limits,
+        ylim=limits,
+        aspect="equal",
+        xlabel="predicted loss, ×10⁻³",
+        ylabel="measured loss, ×10⁻³",
+    )
+    _plain_log(ax)
+    targets = [ax.plot([], [], "o", color=color, label=name)[0] for name, color in shade.items()]
+    kinds = [
+        ax.plot([], [], marker, color="#555555", label=strategy.name)[0]
+        for marker, strategy in zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True)
+    ]
+    figure.legend(handles=targets, loc="outside upper center", ncols=3)
+    figure.legend(handles=kinds, loc="outside lower center", ncols=2, handletextpad=0.2)
+    return figure
+
+
+def _dots(ax: Axes, x: NDArray[np.float64], y: Sequence[float], marker: str, edge: str, face: str) -> None:
+    size = {"o": 5, "x": 4, ".": 5}[marker]
+    ax.plot(x, y, marker, color=edge, markerfacecolor=face, markersize=size, alpha=0.8, markeredgewidth=0.9)
+
+
+def _law_line(ax: Axes, laws: Laws, target: str, effective: NDArray[np.float64]) -> None:
+    """The law over the range of the runs, and the panel's frame."""
+    law = laws.targets[target]
+    x = np.geomspace(effective.min(), effective.max(), 80)
+    ax.plot(x, 1e3 * (law.E + law.a * (x / laws.d_ref) ** -law.beta), color="#444444", linewidth=1.2, zorder=1)
+    ax.set(xscale="log", yscale="log")
+    ax.set_title(target, loc="left")
+    _plain_log(ax)
+
+
+def _plain_log(ax: Axes) -> None:
+    """Ticks at 1, 2 and 5 times a power of ten, written as plain numbers, thousands as k."""
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _curve_legend(figure: Figure) -> None:
+    ax = figure.axes[0]
+    kinds = [
+        ("o", "this domain only", "#555555"),
+        ("x", "another only", "#555555"),
+        (".", "mixture", "#555555"),
+        (".", "not in the fit", "none"),
+    ]
+    handles = [
+        ax.plot([], [], mark, color="#555555", markerfacecolor=face, label=label)[0] for mark, label, face in kinds
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, handletextpad=0.1, columnspacing=0.8)

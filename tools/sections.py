@@ -1,0 +1,233 @@
+"""The parts of a report: each function turns evidence into a heading, a picture or table, and plain words about it."""
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from tools import figures, loss_figures
+from tools.evidence import Evidence, Strategy, Trial
+from tools.page import Section, paragraph, picture, table
+from tools.slices import Slices
+from tools.solve import structure
+
+
+class Writer:
+    """Writes the files of a report to one folder, each under a temporary name first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.written: list[Path] = []
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write one file."""
+        path, part = self.folder / name, self.folder / f".{name}.part"
+        part.write_bytes(content)
+        os.replace(part, path)
+        self.written.append(path)
+
+    def picture(self, name: str, figure: Figure, *, alt: str, caption: str) -> str:
+        """Save NAME.png; its HTML."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        self.write(f"{name}.png", buffer.getvalue())
+        return picture(buffer.getvalue(), alt=alt, caption=caption)
+
+
+def title_of(evidence: Evidence) -> str:
+    """What was trained, and on what."""
+    store = Path(str(evidence.config.get("store") or "")).name
+    model = "A masked autoencoder" if evidence.config else "A model"
+    return f"{model} trained on {len(evidence.laws.domains)} domains" + (f" of {store}" if store else "")
+
+
+def lead_of(evidence: Evidence) -> str:
+    """The finding in two sentences, or only what was fitted where nothing was tested."""
+    budgets = evidence.laws.data["budgets"]
+    text = (
+        f"Laws fitted to {evidence.laws.data['runs']} runs of {min(budgets):,.0f} to {max(budgets):,.0f} patches "
+        "say what a patch of each domain is worth to every other."
+    )
+    trial, name = evidence.trial, evidence.allocation.strategy
+    planned = next((each for each in trial.strategies if each.name == name), None) if trial else None
+    gain = trial.gain(planned) if trial and planned else None
+    if gain is None:
+        return text
+    return (
+        f"{text} Trained on {evidence.budget:,.0f} patches, the {name} mixture reaches a mean held-out loss "
+        f"{100 * abs(gain):.1f} % {'lower' if gain > 0 else 'higher'} than sampling in proportion to the data."
+    )
+
+
+def seen(slices: Slices | None, writer: Writer) -> Section:
+    """(1) Slices of every domain."""
+    if slices is None:
+        return Section("slices", "What was trained on", paragraph("Not shown: no store was given (--store)."))
+    body = writer.picture(
+        "slices",
+        figures.slices(slices),
+        alt=f"Slices of {', '.join(slices)}.",
+        caption="Slices through one volume of each domain, axial, coronal and sagittal, and the axial one of a "
+        "second volume. Grey values are windowed as the model sees them, the patient's right is on the right.",
+    )
+    return Section("slices", "What was trained on", body)
+
+
+def curves(evidence: Evidence, writer: Writer) -> Section:
+    """(2) Losses with their fitted curves, and the laws' parameters."""
+    warning = "" if evidence.same_runs else " The runs shown are not exactly those the laws were fitted on."
+    caption = (
+        "Each dot is a run, each panel a domain it was scored on. To the right: more effective draws, that is "
+        "patches of the domain itself plus patches of others at what the law says they are worth. Down: better. "
+        "Where dots of every kind lie on the line, the law holds. Open dots are runs of budgets that the fit "
+        "did not see." + warning
+    )
+    body = writer.picture(
+        "curves",
+        loss_figures.curves(evidence),
+        caption=caption,
+        alt="Held-out loss against effective draws for every domain, with the fitted law as a line.",
+    )
+    rows = [
+        [
+            name,
+            f"{1e3 * law.E:.2f}",
+            f"{law.beta:.2f}",
+            f"{law.d0:,.0f}",
+            _percent(law.diagnostics.get("mre")),
+            ", ".join(law.diagnostics.get("bounds_hit", [])) or "none",
+        ]
+        for name, law in evidence.laws.targets.items()
+    ]
+    header = ["domain", "floor E, ×10⁻³", "exponent β", "head start d₀, draws", "fit error", "parameters at a bound"]
+    return Section("curves", "Measured losses and the laws", body + table(header, rows))
+
+
+def transfer(evidence: Evidence, writer: Writer) -> Section:
+    """(3) The transfer matrix."""
+    caption = (
+        "Read along a row: one patch of this source saves as many patches of each target as the number says. "
+        "1 would be as good as the target's own data, 0 no help at all. The matrix need not be symmetric."
+    )
+    best = max(
+        ((tau, source, target) for target, law in evidence.laws.targets.items() for source, tau in law.tau.items()),
+        default=(0.0, "none", "none"),
+    )
+    alt = f"Matrix of transfer between domains; the largest is {best[0]:.2f}, from {best[1]} to {best[2]}."
+    return Section(
+        "transfer",
+        "What one domain is worth to another",
+        writer.picture("transfer", figures.heat_map(evidence.laws), alt=alt, caption=caption),
+    )
+
+
+def graph(evidence: Evidence, writer: Writer) -> Section:
+    """(4) Hubs and islands."""
+    shares = evidence.allocation.shares
+    roles = structure(evidence.laws, shares, evidence.budget)
+    named = {kind: [name for name, role in roles.items() if role.label == kind] for kind in ("hub", "island")}
+    alt = "; ".join(f"{kind}s: {', '.join(names) or 'none'}" for kind, names in named.items()) + "."
+    caption = (
+        f"An arrow from A to B: patches of A help B, the wider the more (below {figures.ARROW:g} not drawn). "
+        "A disc is as large as the domain's share of the allocation. A hub gives more than it takes and more "
+        "than the average domain; an island gets less than a fifth of its effective draws from others."
+    )
+    return Section(
+        "graph",
+        "Hubs and islands",
+        writer.picture("graph", figures.graph(evidence.laws, shares, roles), alt=alt, caption=caption),
+    )
+
+
+def shares(evidence: Evidence, writer: Writer) -> Section:
+    """(5) Shares per strategy."""
+    given: dict[str, Mapping[str, float]] = {evidence.allocation.strategy or "allocation": evidence.allocation.shares}
+    if evidence.trial:
+        given = {each.name: each.shares for each in evidence.trial.strategies}
+    alt = (
+        "; ".join(
+            f"{name}: " + ", ".join(f"{domain} {_percent(part)}" for domain, part in each.items())
+            for name, each in given.items()
+        )
+        + "."
+    )
+    caption = "How each strategy divides the draws among the domains, in percent; parts under 7 are not numbered."
+    return Section(
+        "shares",
+        "Shares of each strategy",
+        writer.picture("shares", figures.shares(given, evidence.laws.domains), alt=alt, caption=caption),
+    )
+
+
+def forecast(evidence: Evidence, writer: Writer) -> Section:
+    """(6) Predicted against measured loss, with the verdict on the law and the nulls."""
+    title = "Predicted and measured at a budget the fit never saw"
+    if evidence.trial is None:
+        return Section("forecast", title, paragraph("Not shown: no strategies were given (--strategies)."))
+    caption = (
+        f"Every strategy trained on {evidence.budget:,.0f} patches. Colour says the domain it was scored on, "
+        "marker the strategy, the thin bar the range over seeds. On the dashed line the prediction was exact. "
+        "The spread along the line is mostly that between domains, which proves little; the table "
+        "compares mixtures at this one budget, beside two laws that know less."
+    )
+    body = writer.picture(
+        "forecast",
+        loss_figures.forecast(evidence.trial, evidence.laws),
+        caption=caption,
+        alt="Measured against predicted loss for every strategy and domain, with the identity line.",
+    )
+    rows = [
+        [each.name, "none" if each.correlation is None else f"{each.correlation:.2f}", _percent(each.error)]
+        for each in evidence.verdicts
+    ]
+    note = paragraph("Both are means over domains. “None”: this law predicts the same loss for every mixture.")
+    return Section(
+        "forecast", title, body + table(["law", "correlation across mixtures", "mean relative error"], rows) + note
+    )
+
+
+def result(evidence: Evidence) -> Section:
+    """(7) The final table."""
+    title = "What each strategy reached"
+    if evidence.trial is None:
+        return Section("result", title, paragraph("Not shown: no strategies were given (--strategies)."))
+    domains = evidence.laws.domains
+    header = ["strategy", "measured loss, ×10⁻³", "gain", "predicted loss, ×10⁻³", *domains]
+    rows = [_result_row(each, evidence.trial, domains) for each in evidence.trial.strategies]
+    seeds = sorted({len(each.measured) for each in evidence.trial.strategies})
+    note = (
+        f"Losses are means over the domains at {evidence.budget:,.0f} patches; ± is the standard deviation over "
+        f"{' or '.join(map(str, seeds))} seeds; gain is how much lower the measured loss is than that of "
+        "proportional sampling. The last columns are the shares."
+    )
+    return Section("result", title, table(header, rows) + paragraph(note))
+
+
+def _result_row(strategy: Strategy, trial: Trial, domains: Sequence[str]) -> list[str]:
+    gain, spread = trial.gain(strategy), strategy.spread
+    measured = f"{1e3 * strategy.loss:.2f}" + ("" if spread is None else f" ± {1e3 * spread:.2f}")
+    return [
+        strategy.name,
+        measured,
+        "–" if gain is None else f"{100 * gain:+.1f} %",
+        f"{1e3 * strategy.expected:.2f}",
+        *(_percent(strategy.shares.get(domain, 0.0)) for domain in domains),
+    ]
+
+
+def _percent(part: float | None) -> str:
+    return "–" if part is None else f"{100 * part:.1f} %"
+
+
+def footer_of(evidence: Evidence) -> str:
+    """Where the numbers came from."""
+    settings = {**evidence.config.get("model", {}), **evidence.config.get("training", {})}
+    described = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())
+    return (
+        f"{len(evidence.runs)} complete runs, {len(evidence.unfinished)} unfinished left out. "
+        f"Laws {evidence.laws.fingerprint}, allocation {evidence.allocation.fingerprint}. "
+        + (f"First run: {described}." if described else "")
+    )
