@@ -1,0 +1,156 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mixio.errors import InvalidArgument
+from tools.designs import Design, read_table
+from tools.options import ModelOptions, TrainOptions
+from tools.runlog import incomplete_runs, read_events, read_runs
+from tools.sweep import main, plans_of, run_designs, run_plans
+from tools.train import train
+
+TINY = ModelOptions(patch_size=8, width=12, layers=1, heads=2, decoder_width=12, decoder_layers=1, decoder_heads=2)
+SHORT = TrainOptions(model=TINY, eval_crops=4)
+FLAGS = (
+    "--patch-size 8 --width 12 --layers 1 --heads 2 --decoder-width 12 --decoder-layers 1 --decoder-heads 2 "
+    "--eval-crops 4"
+).split()
+DESIGNS = [Design("pet", {"pet": 1.0}, 32, 1), Design("both", {"pet": 0.5, "brain-t1": 0.5}, 64, 2)]
+
+
+def arguments(store, runs: Path, *more: str) -> list[str]:
+    plan = ["--budgets", "32,64", "--mixtures", "0"]
+    return [store.path, "--runs", str(runs), *FLAGS, *plan, *more]
+
+
+@pytest.fixture(scope="module")
+def swept(small_store, tmp_path_factory):
+    """The runs of DESIGNS, made by two processes; not to be changed."""
+    runs = tmp_path_factory.mktemp("swept")
+    outcome = run_designs(small_store, DESIGNS, runs=runs, options=SHORT, jobs=2)
+    assert (sorted(outcome.made), outcome.found, outcome.failed) == (["both", "pet"], [], {})
+    return runs
+
+
+def test_every_design_becomes_a_run_with_its_shares_draws_and_seed(swept):
+    both, pet = read_runs(swept)
+    assert (pet.run, pet.seed, pet.draws) == ("pet", 1, {"abdomen-ct": 0, "brain-t1": 0, "pet": 32})
+    assert (both.run, both.seed, both.draws) == ("both", 2, {"abdomen-ct": 0, "brain-t1": 32, "pet": 32})
+    assert set(both.loss) == {"abdomen-ct", "brain-t1", "pet"}
+
+
+def test_a_run_of_a_sweep_is_the_run_that_train_makes(swept, small_store):
+    alone = train(small_store, DESIGNS[0].shares, plans_of(DESIGNS, SHORT)[0].options)
+    assert read_runs(swept)[1].loss == pytest.approx(alone.loss, rel=1e-4)
+
+
+def test_complete_runs_are_kept_and_incomplete_ones_made_anew(swept, small_store, tmp_path):
+    whole, part = (swept / "pet.jsonl").read_text(), (swept / "both.jsonl").read_text()
+    (tmp_path / "pet.jsonl").write_text(whole)
+    (tmp_path / "both.jsonl").write_text(part[: len(part) // 2])
+    outcome = run_designs(small_store, DESIGNS, runs=tmp_path, options=SHORT)
+    assert (outcome.found, outcome.made) == (["pet"], ["both"])
+    assert (tmp_path / "pet.jsonl").read_text() == whole
+    assert [event["event"] for event in read_events(tmp_path / "both.jsonl")] == ["config", "step", "result"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"model": replace(TINY, layers=2)}, "model"), ({"clip": 2.0, "strategy": "x"}, "strategy, training")],
+)
+def test_a_run_with_other_settings_stops_the_sweep_before_it_trains(swept, small_store, change, named):
+    designs = [*DESIGNS, Design("new", {"pet": 1.0}, 32, 3)]
+    with pytest.raises(InvalidArgument, match=rf"pet.jsonl is a run with another {named}: put this sweep"):
+        run_designs(small_store, designs, runs=swept, options=replace(SHORT, **change))
+    assert not (swept / "new.jsonl").exists()
+
+
+def test_two_runs_of_one_name_are_refused(small_store, tmp_path):
+    with pytest.raises(InvalidArgument, match="two runs of one name would share a log: pet$"):
+        run_designs(small_store, [*DESIGNS, DESIGNS[0]], runs=tmp_path, options=SHORT)
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_made(small_store, tmp_path):
+    designs = [Design("bad", {"liver": 1.0}, 32, 0), DESIGNS[0]]
+    lines = []
+    outcome = run_plans(small_store, plans_of(designs, SHORT), runs=tmp_path, report=lines.append)
+    assert outcome.made == ["pet"]
+    assert "liver" in outcome.failed["bad"]
+    assert [line.startswith("bad: FAILED") for line in sorted(lines)] == [True, False]
+
+
+def test_a_killed_sweep_takes_its_workers_along_and_goes_on_where_it_was(small_store, tmp_path):
+    command = [sys.executable, "-m", "tools.sweep", *arguments(small_store, tmp_path, "--jobs", "2")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    while not process.stdout.readline().startswith("[2/6]"):
+        assert process.poll() is None
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    try:
+        _wait_for_the_end_of(process.pid)
+    finally:
+        if _is_alive(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+    before = {run.run: run for run in read_runs(tmp_path)}
+    outcome = CliRunner().invoke(main, arguments(small_store, tmp_path, "--json"))
+    assert (outcome.exit_code, set(json.loads(outcome.stdout)["found"])) == (0, set(before))
+    after = {run.run: run for run in read_runs(tmp_path)}
+    assert (len(after), incomplete_runs(tmp_path)) == (6, [])
+    assert before.items() <= after.items()
+
+
+def _wait_for_the_end_of(group: int) -> None:
+    deadline = time.monotonic() + 20
+    while _is_alive(group):
+        assert time.monotonic() < deadline, "a worker outlived the sweep"
+        time.sleep(0.05)
+
+
+def _is_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_command_prints_and_writes_its_design_and_says_what_is_next(small_store, tmp_path):
+    outcome = CliRunner().invoke(main, arguments(small_store, tmp_path, "--budgets", "32", "--mixtures", "1"))
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    planned = [design.run for design in read_table(tmp_path / "design.csv")]
+    assert planned == ["single-abdomen-ct-32", "single-brain-t1-32", "single-pet-32", "mix-000-32"]
+    assert re.search(r"single-pet-32 +32 +0 +0 +1\n", outcome.stdout)
+    assert f"wrote 4 runs to {tmp_path}; 0 were there already, 0 failed" in outcome.stdout
+    assert f"next: python -m tools.fit_laws {tmp_path}" in outcome.stdout
+
+
+def test_failed_runs_are_listed_with_exit_1(small_store, tmp_path):
+    explode = ["--budgets", "32", "--learning-rate", "1e30", "--clip", "1e30"]
+    outcome = CliRunner().invoke(main, arguments(small_store, tmp_path, *explode))
+    assert outcome.exit_code == 1
+    assert len(re.findall(r"^failed: single-\S+-32: MixioError: the loss is not", outcome.stderr, re.M)) == 3
+    assert f"wrote 0 runs to {tmp_path}; 0 were there already, 3 failed" in outcome.stdout
+    assert "next: the same command again" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--budgets", "many"], "--budgets must look like 256,512,1024, got 'many'"),
+        (["--budgets", "100"], "draws must be a positive multiple of batch_size 16, got 100"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_2(small_store, tmp_path, more, message):
+    outcome = CliRunner().invoke(main, arguments(small_store, tmp_path, *more))
+    assert (outcome.exit_code, outcome.stderr) == (2, f"error: {message}\n")
+    assert list(tmp_path.iterdir()) == []

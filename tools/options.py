@@ -1,0 +1,139 @@
+"""What a training run can be told, once: the fields of two dataclasses are also the flags of the commands.
+
+A field with a `help` is a flag of that name, with the field's default. Fields in `EXECUTION` change how a run
+is executed, not what it learns, so they are not part of its recorded settings.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from typing import Any
+
+import click
+import torch
+
+from mixio.errors import InvalidArgument
+from models.mae import MAEConfig, MaskedAutoencoder
+from models.vit import ViTConfig
+
+EXECUTION = {"device", "workers", "eval_every", "log_every"}
+
+
+def _flag(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The autoencoder. The defaults are tiny, for two CPU cores; 96, 16, 768, 12, 12 are the sizes of a
+    ViT-B.
+    """
+
+    patch_size: int = _flag(16, "Edge of a crop, in voxels.")
+    token_size: int = _flag(4, "Edge of a token, in voxels.")
+    width: int = _flag(96, "Width of the encoder, a multiple of 6.")
+    layers: int = _flag(4, "Blocks of the encoder.")
+    heads: int = _flag(4, "Attention heads of the encoder.")
+    decoder_width: int = _flag(96, "Width of the decoder, a multiple of 6.")
+    decoder_layers: int = _flag(2, "Blocks of the decoder.")
+    decoder_heads: int = _flag(4, "Attention heads of the decoder.")
+    mask_ratio: float = _flag(0.75, "Share of the tokens that are hidden.")
+    norm_target: bool = _flag(False, "Predict each token's voxels normalized by their mean and deviation.")
+
+    def __post_init__(self) -> None:
+        try:
+            with torch.device("meta"):  # shapes only: whatever cannot be built is refused here
+                MaskedAutoencoder(self.config)
+        except ValueError as error:
+            raise InvalidArgument(f"no such model: {error}") from error
+
+    @property
+    def config(self) -> MAEConfig:
+        """The same, in the words of the models."""
+        encoder = ViTConfig(
+            img_size=self.patch_size,
+            patch_size=self.token_size,
+            hidden_size=self.width,
+            num_layers=self.layers,
+            num_heads=self.heads,
+            mlp_dim=4 * self.width,
+        )
+        return MAEConfig(
+            encoder,
+            decoder_width=self.decoder_width,
+            decoder_layers=self.decoder_layers,
+            decoder_heads=self.decoder_heads,
+            mask_ratio=self.mask_ratio,
+            norm_target=self.norm_target,
+        )
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """One training run, apart from its data. `seed` decides the draws, the masks and the initial weights."""
+
+    run: str = "run"
+    strategy: str | None = None
+    model: ModelOptions = field(default_factory=ModelOptions)
+    draws: int = _flag(4096, "Patches to train on, a multiple of the batch size.")
+    seed: int = _flag(0, "Of the draws, the masks and the initial weights.")
+    batch_size: int = _flag(16, "Patches a step.")
+    learning_rate: float = _flag(2e-3, "Peak learning rate of AdamW.")
+    weight_decay: float = _flag(0.05, "Weight decay; biases and norms have none.")
+    warmup: float = _flag(0.1, "Share of the steps in which the learning rate rises.")
+    clip: float = _flag(1.0, "Largest norm of the gradient.")
+    foreground: float = _flag(0.2, "Share of foreground asked of a crop.")
+    eval_crops: int = _flag(64, "Held-out crops of each domain.")
+    eval_every: int = _flag(0, "Also measure the held-out losses every so many steps; 0: at the end only.")
+    log_every: int = _flag(20, "Steps between two lines of the log.")
+    workers: int = _flag(0, "Processes that read patches; 0 reads in the training process.")
+    device: str = _flag("auto", "cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.draws < 1 or self.draws % self.batch_size:
+            raise InvalidArgument(
+                f"draws must be a positive multiple of batch_size {self.batch_size}, got {self.draws}"
+            )
+        if not 0 <= self.warmup < 1:
+            raise InvalidArgument(f"warmup must be at least 0 and below 1, got {self.warmup}")
+        if self.eval_crops < 1 or self.log_every < 1:
+            raise InvalidArgument(
+                f"eval_crops and log_every must be at least 1, got {self.eval_crops} and {self.log_every}"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return self.draws // self.batch_size
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings that decide what is learned, as the config of a run log holds them."""
+        training = asdict(self)
+        identity = {name: training.pop(name) for name in ("run", "strategy", "draws", "seed", "model")}
+        return {**identity, "training": {name: training[name] for name in training if name not in EXECUTION}}
+
+
+def training_flags(*, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
+    """Decorate a click command with a flag for every field, those in `without` excepted."""
+
+    def decorate(function: Any) -> Any:
+        for one in reversed([*fields(TrainOptions), *fields(ModelOptions)]):
+            if "help" in one.metadata and one.name not in without:
+                function = _option(one)(function)
+        return function
+
+    return decorate
+
+
+def options_from(flags: Mapping[str, Any], *, run: str = "run", strategy: str | None = None) -> TrainOptions:
+    """The options that the values of `training_flags` stand for."""
+    names = {one.name for one in fields(ModelOptions)}
+    model = ModelOptions(**{name: value for name, value in flags.items() if name in names})
+    training = {name: value for name, value in flags.items() if name not in names}
+    return TrainOptions(run=run, strategy=strategy, model=model, **training)
+
+
+def _option(one: Field[Any]) -> Callable[[Any], Any]:
+    flag = f"--{one.name.replace('_', '-')}"
+    if isinstance(one.default, bool):
+        return click.option(flag, is_flag=True, help=one.metadata["help"])
+    return click.option(flag, default=one.default, help=one.metadata["help"])

@@ -1,0 +1,36 @@
+"""What `--mixture` may be, as shares: a rule, an allocation.json, or the shares themselves."""
+
+from pathlib import Path
+
+from mixio.allocation import Allocation
+from mixio.errors import InvalidArgument
+from mixio.store import Store
+from tools.baselines import proportional, uniform
+
+
+def shares_of(mixture: str, store: Store) -> tuple[dict[str, float], str | None]:
+    """The shares, every domain of the store among them, and the name of the strategy if it has one.
+
+    `mixture` is "uniform", "proportional" (to the number of training volumes), the path of an
+    allocation.json, or "abdomen-ct=0.6,brain-t1=0.4".
+    """
+    if mixture == "uniform":
+        return uniform(store.domains), mixture
+    if mixture == "proportional":
+        return proportional({domain: len(store.names(domain, "train")) for domain in store.domains}), mixture
+    if mixture.endswith(".json") or Path(mixture).is_file():
+        allocation = Allocation.load(mixture)
+        shares, strategy = dict(allocation.shares), allocation.strategy
+    else:
+        shares, strategy = Allocation(_parsed(mixture)).shares, None
+    return {**dict.fromkeys(store.domains, 0.0), **shares}, strategy
+
+
+def _parsed(text: str) -> dict[str, float]:
+    try:
+        return {domain.strip(): float(share) for domain, share in (pair.split("=") for pair in text.split(","))}
+    except ValueError as error:
+        raise InvalidArgument(
+            "--mixture must be uniform, proportional, an allocation.json, or shares like "
+            f"abdomen-ct=0.6,brain-t1=0.4; got {text!r}"
+        ) from error
