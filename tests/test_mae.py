@@ -120,7 +120,7 @@ def test_training_on_one_batch_halves_its_loss():
     batch, visible = images(4), mae.draw_visible(4, seeded())
     optimizer = torch.optim.AdamW(mae.parameters(), lr=1e-2)
     losses = []
-    for _ in range(30):
+    for _ in range(150):
         loss = mae(batch, visible)[0].mean()
         optimizer.zero_grad()
         loss.backward()

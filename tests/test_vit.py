@@ -77,7 +77,7 @@ def test_positions_are_sines_and_cosines_of_each_axis_in_turn():
     for x, y, z in [(0, 0, 0), (1, 2, 3), (0, 2, 1)]:
         wanted = []
         for index in (x, y, z):
-            phases = [index, index / 100]
+            phases = [index, index / 10**0.5]
             wanted += [math.sin(phase) for phase in phases] + [math.cos(phase) for phase in phases]
         assert positions[(x * 3 + y) * 4 + z].tolist() == pytest.approx(wanted, abs=1e-6)
 

@@ -1,6 +1,6 @@
 """Trains many small runs on one store, in worker processes, so that transfer laws can be fitted to them.
 
-    python -m tools.sweep store --runs runs --budgets 256,512,1024,2048 --mixtures 30 --jobs 2
+    python -m tools.sweep store --runs runs --budgets 1024,1536,2560,4096 --mixtures 30 --jobs 2
 
 Each domain alone at each budget, then random mixtures (`tools.designs`); the table of them goes to
 runs/design.csv, each run to runs/<run>.jsonl. A sweep that was interrupted goes on when it is started again:
@@ -170,7 +170,7 @@ def _losses(loss: dict[str, float]) -> str:
 @command()
 @click.argument("store", type=click.Path())
 @click.option("--runs", default="runs", type=click.Path(file_okay=False), help="Where the logs go.")
-@click.option("--budgets", default="256,512,1024,2048", help="Draws of a run; each domain is trained at each.")
+@click.option("--budgets", default="1024,1536,2560,4096", help="Draws of a run; each domain is trained at each.")
 @click.option("--mixtures", default=30, type=click.IntRange(min=0), help="Random mixtures beside the domains.")
 @click.option("--concentration", default=0.3, help="Of the Dirichlet mixtures; small: mostly one domain.")
 @click.option("--seed", default=0, help="Of the mixtures, and of every run's own seed.")
