@@ -1,0 +1,262 @@
+"""The whole loop once: volumes, store, sweep, laws, allocation, training under three allocations, report.
+
+    python -m tools.demo demo
+    python -m tools.demo demo-mine --sources volumes.csv
+
+Without --sources the volumes are phantoms. Every stage prints the command that does the same by hand. Started
+again, it goes on where it was: what is complete is kept. The laws see runs up to the largest of --budgets only;
+the allocations are then compared at --budget, which is larger, each with several seeds.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import click
+
+from mixio.allocation import Allocation
+from mixio.convert import Settings, convert, settings_of
+from mixio.errors import InvalidArgument, MixioError
+from mixio.progress import Reporter
+from mixio.store import Store, open_store
+from tools import allocate, fit_laws, report
+from tools.baselines import proportional, uniform
+from tools.command import command
+from tools.designs import singles_and_mixtures, write_table
+from tools.laws import load_laws
+from tools.options import TrainOptions
+from tools.phantoms import write_corpus
+from tools.runlog import read_runs
+from tools.sweep import Plan, plans_of, run_plans
+from tools.table import table
+
+SCHEMA_VERSION = 1
+STAGES = 7
+VAL_FRACTION = 0.2
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What is run. `budget` is larger than every one of `budgets`, so that the laws have to predict it."""
+
+    sources: str | None
+    seed: int
+    budgets: tuple[int, ...]
+    mixtures: int
+    budget: int
+    seeds: int
+    scale: float
+
+    def __post_init__(self) -> None:
+        if self.budget <= max(self.budgets):
+            raise InvalidArgument(
+                f"--budget {self.budget} must be above the largest of --budgets {max(self.budgets)}: "
+                "the laws are judged where they have seen nothing"
+            )
+
+
+@contextmanager
+def stage(number: int, title: str, by_hand: str) -> Iterator[None]:
+    """Announce a stage and the command that does it by hand; say how long it took."""
+    click.secho(f"\n[{number}/{STAGES}] {title}", bold=True)
+    click.echo(f"      {by_hand}")
+    started = time.monotonic()
+    yield
+    click.echo(f"      {time.monotonic() - started:.1f} s")
+
+
+def settle(out: Path, demo: Demo) -> None:
+    """Record what is run in `out`; refuse to go on in a folder where something else was."""
+    path = out / "demo.json"
+    wanted = {"schema_version": SCHEMA_VERSION, **json.loads(json.dumps(asdict(demo)))}
+    if path.exists():
+        found = json.loads(path.read_text())
+        if differing := sorted(name for name in wanted if wanted[name] != found.get(name)):
+            raise InvalidArgument(
+                f"{out} holds a demo with another {', '.join(differing)}; choose another folder, or remove it"
+            )
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, wanted)
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON in one rename."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def make_store(out: Path, demo: Demo, jobs: int) -> Store:
+    """Stages 1 and 2: the volumes, and the store of them."""
+    sources = Path(demo.sources) if demo.sources else out / "volumes" / "sources.csv"
+    if demo.sources:
+        click.echo(f"volumes: {sources}")
+    else:
+        with stage(1, "phantoms", f"python -m tools.phantoms {out / 'volumes'} --seed {demo.seed}"):
+            if not sources.exists():
+                write_corpus(out / "volumes", seed=demo.seed, scale=demo.scale, workers=jobs)
+    store = out / "store"
+    by_hand = f"mixio convert {sources} {store} --val-fraction {VAL_FRACTION} --keep-names"
+    with stage(2, "convert", by_hand), Reporter("converting") as reporter:
+        summary = convert(
+            sources,
+            store,
+            settings=settings_of(store) or Settings(val_fraction=VAL_FRACTION, keep_names=True),
+            jobs=jobs,
+            progress=lambda done, total: reporter.update(done.converted + done.found, total, faults=len(done.faults)),
+        )
+    for fault in summary.faults:
+        click.echo(f"      quarantined {fault.source}: {fault.reason}", err=True)
+    opened = open_store(store)
+    for domain in opened.domains:
+        train, val = (len(opened.names(domain, split)) for split in ("train", "val"))
+        click.echo(f"      {domain}: {train} volumes to train on, {val} held out")
+    return opened
+
+
+def make_runs(store: Store, plans: list[Plan], runs: Path, *, jobs: int, what: str) -> None:
+    """Train what is missing; a failed run stops the demo, naming it."""
+    runs.mkdir(parents=True, exist_ok=True)
+    done = 0
+    with Reporter(what) as reporter:
+
+        def count(line: str) -> None:
+            nonlocal done
+            done += 1
+            reporter.update(done, len(plans))
+
+        outcome = run_plans(store, plans, runs=runs, jobs=jobs, report=count)
+    if outcome.failed:
+        run, reason = next(iter(outcome.failed.items()))
+        raise MixioError(f"{len(outcome.failed)} runs failed, the first is {run}: {reason}")
+
+
+def run_tool(main: click.Command, *words: object) -> None:
+    """Run a command of this folder in this process."""
+    if main.main([str(word) for word in words], standalone_mode=False):
+        raise SystemExit(2)
+
+
+def strategies_of(store: Store, allocation: Path) -> dict[str, dict[str, float]]:
+    """The three allocations that are compared."""
+    volumes = {domain: len(store.names(domain, "train")) for domain in store.domains}
+    return {
+        "proportional": proportional(volumes),
+        "uniform": uniform(store.domains),
+        "transfer-aware": dict(Allocation.load(allocation).shares),
+    }
+
+
+def trial_plans(strategies: dict[str, dict[str, float]], demo: Demo, options: TrainOptions) -> list[Plan]:
+    """Every strategy with every seed at the budget that the laws have not seen."""
+    return [
+        Plan(shares, replace(options, run=f"{name}-seed{seed}", strategy=name, draws=demo.budget, seed=1000 + seed))
+        for name, shares in strategies.items()
+        for seed in range(demo.seeds)
+    ]
+
+
+def write_trial(out: Path, strategies: dict[str, dict[str, float]], demo: Demo) -> list[dict[str, Any]]:
+    """strategies.json: shares, predicted and measured losses of each strategy."""
+    laws, runs = load_laws(out / "laws.json"), read_runs(out / "trial")
+    entries = []
+    for name, shares in strategies.items():
+        predicted = laws.predict(laws.array(shares) * demo.budget).tolist()
+        measured = [run.loss for run in runs if run.strategy == name]
+        entries.append(
+            {
+                "name": name,
+                "shares": shares,
+                "predicted": dict(zip(laws.targets, predicted, strict=True)),
+                "measured": measured,
+            }
+        )
+    write_json(
+        out / "strategies.json", {"schema_version": SCHEMA_VERSION, "budget": demo.budget, "strategies": entries}
+    )
+    return entries
+
+
+def final_table(entries: list[dict[str, Any]]) -> str:
+    """Strategy by shares, predicted and measured mean loss (x 1000) with its spread over seeds."""
+    domains = list(entries[0]["shares"])
+    rows = []
+    for entry in entries:
+        means = [1000 * fmean(losses.values()) for losses in entry["measured"]]
+        spread = f"{stdev(means):.2f}" if len(means) > 1 else "-"
+        shares = [f"{100 * entry['shares'].get(domain, 0):.1f}" for domain in domains]
+        predicted = 1000 * fmean(entry["predicted"].values())
+        rows.append([entry["name"], *shares, f"{predicted:.2f}", f"{fmean(means):.2f}", spread])
+    header = ["strategy", *(f"{domain} %" for domain in domains), "predicted", "measured", "+-"]
+    return table(header, rows)
+
+
+@command()
+@click.argument("out", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--sources", type=click.Path(), help="Your own volumes: what `mixio convert` takes.")
+@click.option("--seed", default=0, help="Of the phantoms, the mixtures and the runs.")
+@click.option("--budgets", default="1024,1536,2560,4096", help="Draws of the runs that the laws are fitted on.")
+@click.option("--mixtures", default=24, type=click.IntRange(min=1), help="Random mixtures beside each domain alone.")
+@click.option("--budget", default=8192, help="Draws of the runs that compare the allocations.")
+@click.option("--seeds", default=3, type=click.IntRange(min=1), help="Runs of each allocation.")
+@click.option("--scale", default=1.0, help="Relative number of voxels along a side of a phantom.")
+@click.option("--jobs", default=2, type=click.IntRange(min=1), help="Worker processes.")
+def main(out: Path, jobs: int, budgets: str, **settings: Any) -> None:
+    """Run the whole loop in OUT and write OUT/report/index.html."""
+    started = time.monotonic()
+    demo = Demo(budgets=_numbers(budgets), **settings)
+    if demo.sources and not Path(demo.sources).exists():
+        raise InvalidArgument(f"{demo.sources}: no such file or folder; give what `mixio convert` takes")
+    settle(out, demo)
+    store = make_store(out, demo, jobs)
+    options = TrainOptions()
+    designs = singles_and_mixtures(store.domains, demo.budgets, demo.mixtures, seed=demo.seed)
+    with stage(3, f"sweep of {len(designs)} runs", _sweep_by_hand(out, demo, jobs)):
+        (out / "runs").mkdir(exist_ok=True)
+        write_table(out / "runs" / "design.csv", designs)
+        make_runs(store, plans_of(designs, options), out / "runs", jobs=jobs, what="runs")
+    laws, allocation = out / "laws.json", out / "allocation.json"
+    with stage(4, "laws", f"python -m tools.fit_laws {out / 'runs'} -o {laws}"):
+        run_tool(fit_laws.main, out / "runs", "-o", laws)
+    with stage(5, "allocation", f"python -m tools.allocate {laws} --budget {demo.budget} -o {allocation}"):
+        run_tool(allocate.main, laws, "--budget", demo.budget, "-o", allocation)
+    strategies = strategies_of(store, allocation)
+    by_hand = f"python -m tools.train {out / 'store'} --mixture {allocation} --draws {demo.budget} --seed 1000 ..."
+    with stage(6, f"training under {len(strategies)} allocations, {demo.seeds} seeds each", by_hand):
+        make_runs(store, trial_plans(strategies, demo, options), out / "trial", jobs=jobs, what="runs")
+    entries = write_trial(out, strategies, demo)
+    words = [out / "runs", "--laws", laws, "--allocation", allocation, "--store", out / "store"]
+    words += ["--strategies", out / "strategies.json", "-o", out / "report"]
+    with stage(7, "report", " ".join(["python -m tools.report", *map(str, words)])):
+        run_tool(report.main, *words)
+    click.echo(f"\nmean held-out loss (x 1000) after {demo.budget} draws; the laws saw at most {max(demo.budgets)}")
+    click.echo(final_table(entries))
+    click.echo(f"\nwrote {out / 'report' / 'index.html'} in {time.monotonic() - started:.0f} s")
+    click.echo(
+        f"next: open it in a browser; train longer with python -m tools.train {out / 'store'} --mixture {allocation}"
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InvalidArgument(f"--budgets must be whole numbers like 256,512,1024, got {text!r}") from error
+
+
+def _sweep_by_hand(out: Path, demo: Demo, jobs: int) -> str:
+    budgets = ",".join(map(str, demo.budgets))
+    where = f"{out / 'store'} --runs {out / 'runs'}"
+    return (
+        f"python -m tools.sweep {where} --budgets {budgets} --mixtures {demo.mixtures} --seed {demo.seed} --jobs {jobs}"
+    )
+
+
+if __name__ == "__main__":
+    main()
