@@ -136,7 +136,7 @@ def test_every_picture_has_words_for_those_who_cannot_see_it(html):
 
 
 def test_the_title_says_what_was_trained_and_on_what(html):
-    assert "<h1>A masked autoencoder trained on 3 domains of phantoms</h1>" in html
+    assert "<h1>A masked autoencoder trained on mixtures of 3 domains</h1>" in html
 
 
 def test_the_table_holds_the_measured_losses_and_the_gain(html):

@@ -38,7 +38,7 @@ def curves(evidence: Evidence) -> Figure:
         _law_line(ax, laws, target, effective[:, column])
     for ax in axes.flat[len(laws.targets) :]:
         ax.axis("off")
-    _curve_legend(figure)
+    _curve_legend(figure, all_fitted=len(fitted) == len(evidence.runs))
     figure.supxlabel("effective draws", fontsize=9.5)
     figure.supylabel("held-out loss, ×10⁻³", fontsize=9.5)
     return figure
@@ -103,21 +103,24 @@ def _law_line(ax: Axes, laws: Laws, target: str, effective: NDArray[np.float64])
 
 
 def _plain_log(ax: Axes) -> None:
-    """Ticks at 1, 2 and 5 times a power of ten, written as plain numbers, thousands as k."""
+    """Ticks at 1, 2 and 5 times a power of ten (fewer over many decades), as plain numbers, thousands as k."""
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        low, high = axis.get_view_interval()
+        decades = np.log10(high / low)
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3) if decades < 2.6 else (1,)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
 
 
-def _curve_legend(figure: Figure) -> None:
+def _curve_legend(figure: Figure, *, all_fitted: bool) -> None:
     ax = figure.axes[0]
     kinds = [
         ("o", "this domain only", "#555555"),
         ("x", "another only", "#555555"),
         (".", "mixture", "#555555"),
-        (".", "not in the fit", "none"),
     ]
+    if not all_fitted:
+        kinds.append((".", "not in the fit", "none"))
     handles = [
         ax.plot([], [], mark, color="#555555", markerfacecolor=face, label=label)[0] for mark, label, face in kinds
     ]

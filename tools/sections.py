@@ -39,9 +39,8 @@ class Writer:
 
 def title_of(evidence: Evidence) -> str:
     """What was trained, and on what."""
-    store = Path(str(evidence.config.get("store") or "")).name
     model = "A masked autoencoder" if evidence.config else "A model"
-    return f"{model} trained on {len(evidence.laws.domains)} domains" + (f" of {store}" if store else "")
+    return f"{model} trained on mixtures of {len(evidence.laws.domains)} domains"
 
 
 def lead_of(evidence: Evidence) -> str:
@@ -54,11 +53,12 @@ def lead_of(evidence: Evidence) -> str:
     trial, name = evidence.trial, evidence.allocation.strategy
     planned = next((each for each in trial.strategies if each.name == name), None) if trial else None
     gain = trial.gain(planned) if trial and planned else None
-    if gain is None:
+    if trial is None or planned is None or gain is None:
         return text
+    noise = f" Seeds of one mixture differ by {100 * planned.spread / planned.loss:.1f} %." if planned.spread else ""
     return (
         f"{text} Trained on {evidence.budget:,.0f} patches, the {name} mixture reaches a mean held-out loss "
-        f"{100 * abs(gain):.1f} % {'lower' if gain > 0 else 'higher'} than sampling in proportion to the data."
+        f"{100 * abs(gain):.1f} % {'lower' if gain > 0 else 'higher'} than sampling in proportion to the data." + noise
     )
 
 
