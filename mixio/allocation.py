@@ -78,6 +78,7 @@ class Allocation:
             "provenance": dict(self.provenance),
         }
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
         os.replace(temporary, path)

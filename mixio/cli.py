@@ -25,14 +25,16 @@ _LISTED_FAULTS = 10
 
 
 class Group(click.Group):
-    """Commands that turn a `MixioError` into one line on stderr and exit code 2."""
+    """Commands that turn a `MixioError`, or a failing file system, into one line on stderr and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except MixioError as error:
             click.echo(f"error: {error}", err=True)
-            ctx.exit(2)
+        except OSError as error:
+            click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+        ctx.exit(2)
 
 
 @click.group(cls=Group, context_settings=_CONTEXT)

@@ -154,8 +154,8 @@ def check_version(version: int, path: Path) -> None:
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
-    """The rows of any Parquet table as dictionaries, for tables of sources."""
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    """The rows of any Parquet table as dictionaries, for tables of sources; `ValueError` if it is none."""
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()  # ArrowInvalid is a ValueError
     return rows
 
 

@@ -20,8 +20,11 @@ PET_WINDOW: Window = (0.0, 10.0)
 
 
 def window_of(row: "Row") -> Window:
-    """The real values that become 0 and 1: CT -1000 to 1000 HU, PET 0 to 10 SUV, else percentiles."""
-    if row.modality == "CT":
+    """The real values that become 0 and 1: CT -1000 to 1000 HU, PET 0 to 10 SUV, else percentiles.
+
+    A CT or PET whose unit is not known is windowed by its percentiles too: a fixed window would clip it.
+    """
+    if row.modality == "CT" and row.unit == "HU":
         return CT_WINDOW
     if row.modality == "PET" and row.unit == "SUV":
         return PET_WINDOW

@@ -20,6 +20,7 @@ from mixio.readers import is_volume, stem_of
 
 MODALITIES = ("CT", "MR", "PET")
 SPLITS = ("train", "val", "test")
+TABLES = (".csv", ".jsonl", ".parquet")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _KEY = re.compile(r"[A-Za-z0-9._-]+")
 _MODALITY_WORDS = {"ct": "CT", "pet": "PET", "mr": "MR", "mri": "MR", "t1": "MR", "t2": "MR", "flair": "MR"}
@@ -74,8 +75,13 @@ def read_sources(location: Path) -> list[Source]:
         raise InvalidArgument(f"{location}: no such file or folder; give a table of sources or a folder of domains")
     if location.is_dir():
         sources = _from_folder(location)
+    elif location.suffix.lower() not in TABLES:
+        raise InvalidArgument(f"{location}: a table of sources is one of {', '.join(TABLES)}")
     else:
-        rows = _rows(location)
+        try:
+            rows = _rows(location)
+        except (ValueError, csv.Error) as error:
+            raise InvalidArgument(f"{location}: not a readable table ({error})") from error
         sources = [_source(row, location, number) for number, row in enumerate(rows, start=1)]
     if not sources:
         raise InvalidArgument(f"{location}: holds no volumes; expected <domain>/*.nii.gz or a table with rows")
@@ -91,8 +97,13 @@ def slug(text: str) -> str:
 
 
 def _from_folder(folder: Path) -> list[Source]:
-    paths = sorted(p for p in folder.glob("*/**/*") if p.is_file() and is_volume(p))
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and is_volume(p))
     sources = []
+    for path in paths:
+        if len(path.relative_to(folder).parts) != 2:
+            raise InvalidArgument(
+                f"{path} is not at <domain>/<file> in {folder}, so its domain is unclear; list the volumes in a table"
+            )
     for path in paths:
         domain = slug(path.relative_to(folder).parts[0])
         name = path.relative_to(folder).as_posix()
@@ -101,15 +112,12 @@ def _from_folder(folder: Path) -> list[Source]:
 
 
 def _rows(table: Path) -> list[dict[str, Any]]:
-    suffix = table.suffix.lower()
-    if suffix == ".parquet":
+    if table.suffix.lower() == ".parquet":
         return read_table(table)
-    if suffix == ".jsonl":
+    if table.suffix.lower() == ".jsonl":
         return [json.loads(line) for line in table.read_text().splitlines() if line.strip()]
-    if suffix == ".csv":
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
-    raise InvalidArgument(f"{table}: a table of sources is .csv, .jsonl or .parquet, not {suffix or 'without suffix'}")
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
 
 
 def _source(row: dict[str, Any], table: Path, number: int) -> Source:

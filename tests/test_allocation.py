@@ -79,3 +79,8 @@ def test_a_file_that_is_no_allocation_is_refused_by_name(tmp_path, text, message
 def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(AllocationError, match=r"cannot read .*none\.json"):
         Allocation.load(tmp_path / "none.json")
+
+
+def test_saving_makes_the_folder(tmp_path):
+    Allocation({"pet": 1.0}).save(tmp_path / "new" / "allocation.json")
+    assert Allocation.load(tmp_path / "new" / "allocation.json").shares == {"pet": 1.0}

@@ -71,3 +71,8 @@ def test_missing_sources_are_one_line_and_exit_2(tmp_path: Path, small_store: St
     result = run("convert", tmp_path / "gone.csv", tmp_path / "store")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "gone.csv: no such file or folder" in result.stderr
+
+
+def test_a_place_that_cannot_be_written_is_one_line_and_exit_2(sources: Path) -> None:
+    result = run("convert", sources, "/proc/store", "--jobs", 1)
+    assert (result.exit_code, result.stderr) == (2, "error: /proc/store: No such file or directory\n")

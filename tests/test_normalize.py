@@ -38,6 +38,7 @@ def test_a_stored_offset_is_undone():
 
 def test_the_window_follows_modality_and_unit():
     assert window_of(row("CT")) == (-1000, 1000)
+    assert window_of(row("CT", None)) == (12, 300)
     assert window_of(row("PET", "SUV")) == (0, 10)
     assert window_of(row("PET", None)) == (12, 300)
     assert window_of(row("MR", None)) == (12, 300)

@@ -49,6 +49,13 @@ def test_a_folder_has_a_domain_in_each_subfolder(tmp_path: Path) -> None:
     assert found[0].name == "abdomen-ct/0.nii.gz"
 
 
+def test_a_folder_with_volumes_elsewhere_is_refused_rather_than_guessed(tmp_path: Path) -> None:
+    (tmp_path / "ct" / "labels").mkdir(parents=True)
+    (tmp_path / "ct" / "labels" / "a.nii").touch()
+    with pytest.raises(InvalidArgument, match=r"ct/labels/a\.nii is not at <domain>/<file> in"):
+        read_sources(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -71,8 +78,15 @@ def test_missing_and_empty_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="holds no volumes"):
         read_sources(tmp_path)
     (tmp_path / "t.xlsx").touch()
-    with pytest.raises(InvalidArgument, match=r"is \.csv, \.jsonl or \.parquet, not \.xlsx"):
+    with pytest.raises(InvalidArgument, match=r"t\.xlsx: a table of sources is one of \.csv, \.jsonl, \.parquet"):
         read_sources(tmp_path / "t.xlsx")
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet"])
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\xff\xfe{path")
+    with pytest.raises(InvalidArgument, match=f"{name}: not a readable table"):
+        read_sources(tmp_path / name)
 
 
 def test_hashed_names_need_the_salt_to_be_recognised() -> None:

@@ -17,14 +17,16 @@ from mixio.errors import MixioError
 
 
 class Command(click.Command):
-    """A click command that turns a `MixioError` into one line on stderr and exit code 2."""
+    """A click command that turns a `MixioError`, or a failing file system, into one line and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except MixioError as error:
             click.echo(f"error: {error}", err=True)
-            ctx.exit(2)
+        except OSError as error:
+            click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+        ctx.exit(2)
 
 
 def command() -> Callable[[Callable[..., Any]], Command]:
