@@ -147,7 +147,7 @@ def test_failed_runs_are_listed_with_exit_1(small_store, tmp_path):
     ("more", "message"),
     [
         (["--budgets", "many"], "--budgets must look like 256,512,1024, got 'many'"),
-        (["--budgets", "100"], "draws must be a positive multiple of batch_size 16, got 100"),
+        (["--budgets", "100"], "draws must be a positive multiple of batch_size 8, got 100"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(small_store, tmp_path, more, message):
