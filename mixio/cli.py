@@ -16,9 +16,8 @@ from rich.table import Table
 
 from mixio import __version__
 from mixio.convert import QUARANTINE, Settings, Summary, convert, settings_of
-from mixio.errors import MixioError
-from mixio.progress import Reporter
 from mixio.store import Store, open_store
+from mixio.terminal import Reporter, one_line_errors
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
 _LISTED_FAULTS = 10
@@ -28,13 +27,8 @@ class Group(click.Group):
     """Commands that turn a `MixioError`, or a failing file system, into one line on stderr and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with one_line_errors(ctx):
             return super().invoke(ctx)
-        except MixioError as error:
-            click.echo(f"error: {error}", err=True)
-        except OSError as error:
-            click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
-        ctx.exit(2)
 
 
 @click.group(cls=Group, context_settings=_CONTEXT)

@@ -1,6 +1,8 @@
 """A store, opened for reading: which volumes it has, and their voxels, whole or in patches."""
 
+import json
 from collections.abc import Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,12 @@ class Store:
     def path(self) -> str:
         """Where the store is."""
         return str(self._root)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex characters that change with any volume, split or stored byte; not with the place."""
+        parts = [(row.name, row.split, [blob.crc32c for blob in row.blobs]) for row in self._rows.values()]
+        return blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
 
     @property
     def domains(self) -> tuple[str, ...]:

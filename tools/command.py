@@ -13,20 +13,15 @@ from typing import Any
 
 import click
 
-from mixio.errors import MixioError
+from mixio.terminal import one_line_errors
 
 
 class Command(click.Command):
     """A click command that turns a `MixioError`, or a failing file system, into one line and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with one_line_errors(ctx):
             return super().invoke(ctx)
-        except MixioError as error:
-            click.echo(f"error: {error}", err=True)
-        except OSError as error:
-            click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
-        ctx.exit(2)
 
 
 def command() -> Callable[[Callable[..., Any]], Command]:

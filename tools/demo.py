@@ -22,8 +22,8 @@ import click
 from mixio.allocation import Allocation
 from mixio.convert import Settings, convert, settings_of
 from mixio.errors import InvalidArgument, MixioError
-from mixio.progress import Reporter
 from mixio.store import Store, open_store
+from mixio.terminal import Reporter
 from tools import allocate, fit_laws, report
 from tools.baselines import proportional, uniform
 from tools.command import command

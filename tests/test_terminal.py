@@ -1,8 +1,8 @@
-"""Progress: plain lines where there is no terminal."""
+"""What the commands say where there is no terminal."""
 
 import pytest
 
-from mixio.progress import Reporter
+from mixio.terminal import Reporter
 
 
 def test_without_a_terminal_the_end_is_a_plain_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,34 @@
-"""Progress of long work: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""What the commands say on a terminal: progress, and errors in one line.
+
+Progress is a bar on a terminal and a plain line every few seconds elsewhere.
+"""
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mixio.errors import MixioError
+
 _SECONDS_BETWEEN_LINES = 5.0
+
+
+@contextmanager
+def one_line_errors(context: click.Context) -> Iterator[None]:
+    """Turn a `MixioError`, or a failing file system, into one line on stderr and exit code 2."""
+    try:
+        yield
+    except MixioError as error:
+        click.echo(f"error: {error}", err=True)
+        context.exit(2)
+    except OSError as error:
+        click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+        context.exit(2)
 
 
 class Reporter:
