@@ -130,6 +130,8 @@ def decode_chunk(data: bytes, grid: Grid, where: str) -> NDArray[Any]:
     if crc32c(encoded) != data[-_CRC_BYTES:]:
         raise DamagedChunkError(f"{where}: a chunk does not match its checksum; convert this volume again")
     chunk = np.empty(grid.chunk, np.dtype(grid.dtype).newbyteorder("<"))
+    if int.from_bytes(encoded[4:8], "little") != chunk.nbytes:  # the blosc header's word on the size
+        raise DamagedChunkError(f"{where}: a chunk has not the size that the manifest says; convert this volume again")
     blosc.decompress(encoded, chunk)
     return chunk
 

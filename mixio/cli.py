@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mixio import __version__
-from mixio.convert import QUARANTINE, Settings, Summary, convert, settings_of
+from mixio.convert import QUARANTINE, Summary, convert
+from mixio.settings import Settings, settings_of
 from mixio.store import Store, open_store
 from mixio.terminal import Reporter, one_line_errors
 
@@ -58,7 +59,7 @@ def convert_command(sources: Path, store: Path, jobs: int | None, as_json: bool,
         summary = convert(
             sources,
             store,
-            settings=replace(settings_of(store) or Settings(), **given),
+            settings=replace(settings_of(store, salt=given.get("salt", "")) or Settings(), **given),
             jobs=jobs,
             progress=lambda so_far, total: reporter.update(_done(so_far), total, faults=len(so_far.faults)),
         )

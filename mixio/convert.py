@@ -5,52 +5,34 @@ is renamed into place when it is complete. A source that cannot be trusted goes 
 reason, and the rest goes on. The manifest is written last.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from os import cpu_count
 from pathlib import Path
 
-from mixio.blob import CHUNK
 from mixio.errors import InvalidArgument, StoreError
-from mixio.journal import FOLDER, Journal, stamp_of
-from mixio.manifest import SCHEMA_VERSION, Row, check_version, write_manifest
+from mixio.journal import FOLDER, Journal, locked
+from mixio.manifest import NAME as MANIFEST
+from mixio.manifest import SCHEMA_VERSION, Row, write_manifest
+from mixio.settings import Settings, settings_of
 from mixio.sources import Names, Source, read_sources
 from mixio.splits import choose_seed, explicit_splits, split_of
-from mixio.stores.zarr import read_attributes, write_group
+from mixio.stores.zarr import write_group
 from mixio.writer import Task, write_volume
 
 QUARANTINE = "quarantine.jsonl"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How volumes are converted; recorded in the store, and the same for all of it.
-
-    `split_seed=None` decides from the sources (`splits.choose_seed`). With `keep_names=False` keys, subjects and
-    source names are stored as salted hashes: with an empty salt, whoever knows a name can recognise it.
-    """
-
-    chunk: int = CHUNK
-    val_fraction: float = 0.1
-    split_seed: int | None = None
-    keep_names: bool = False
-    salt: str = ""
-
-    def __post_init__(self) -> None:
-        if self.chunk < 1:
-            raise InvalidArgument(f"chunk must be at least 1 voxel, got {self.chunk}")
-        if not 0 <= self.val_fraction < 1:
-            raise InvalidArgument(f"val_fraction must be at least 0 and below 1, got {self.val_fraction}")
-
-    @property
-    def identity(self) -> str:
-        """Eight hex digits that name these settings."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -94,52 +76,42 @@ def convert(
     listed = read_sources(Path(sources))
     if jobs is not None and jobs < 1:
         raise InvalidArgument(f"jobs must be at least 1, got {jobs}")
-    settled = _settle(root, settings, listed)
+    made_with = settings_of(root, salt=settings.salt if settings else "")
+    settled = _settle(root, made_with, settings, listed)
     tasks = _tasks(listed, settled)
-    journal = Journal(root)
-    summary = Summary(str(root))
-    pending = []
-    for task in tasks:
-        if task.source.path.exists() and journal.finished(task.source_id, stamp_of(task.source.path)):
-            summary.found += 1
-        else:
-            pending.append(task)
-    _run(pending, root, journal, summary, jobs=jobs or cpu_count() or 1, progress=progress)
-    _finish(root, journal, summary)
+    with locked(root):
+        if settings_of(root, salt=settled.salt) not in (None, settled):
+            raise StoreError(f"{root}: another conversion has made this store meanwhile; run again")
+        journal = Journal(root)
+        journal.refuse_clashes([task.claim for task in tasks])
+        if made_with is None:
+            write_group(root, {"mixio": {"schema_version": SCHEMA_VERSION, "settings": settled.recorded()}})
+        pending = [task for task in tasks if not journal.finished(task.claim)]
+        summary = Summary(str(root), found=len(tasks) - len(pending))
+        if any(journal.row(task.source_id) for task in pending):
+            (root / MANIFEST).unlink(missing_ok=True)  # it must not describe volumes that are being replaced
+        _run(pending, root, journal, summary, jobs=jobs or cpu_count() or 1, progress=progress)
+        _finish(root, journal, summary)
     return summary
 
 
-def settings_of(store: str | Path) -> Settings | None:
-    """The settings that a store was made with; None if there is no store yet."""
-    root = Path(store)
-    if not root.exists() or not any(root.iterdir()):
-        return None
-    attributes = read_attributes(root)
-    check_version(int(attributes.get("schema_version", 0)), root)
-    return Settings(**attributes["settings"])
-
-
-def _settle(root: Path, wanted: Settings | None, sources: list[Source]) -> Settings:
-    """The settings of the store: made now, or checked against those it was made with."""
-    made_with = settings_of(root)
+def _settle(root: Path, made_with: Settings | None, wanted: Settings | None, sources: list[Source]) -> Settings:
+    """The settings of the store: decided now, or checked against those it was made with."""
     if made_with is not None:
         if wanted is None:
             return made_with
-        asked = asdict(wanted)
         if wanted.split_seed is None:
-            asked["split_seed"] = made_with.split_seed
-        differing = sorted(k for k, v in asdict(made_with).items() if v != asked[k])
+            wanted = replace(wanted, split_seed=made_with.split_seed)
+        differing = sorted(name for name, value in asdict(made_with).items() if value != getattr(wanted, name))
         if differing:
             raise StoreError(
                 f"{root}: was made with another {', '.join(differing)}; leave that out to add to it, or use a new store"
             )
         return made_with
     settings = wanted or Settings()
-    if settings.split_seed is None:
-        seed = choose_seed(sources, val_fraction=settings.val_fraction)
-        settings = Settings(**{**asdict(settings), "split_seed": seed})
-    write_group(root, {"mixio": {"schema_version": SCHEMA_VERSION, "settings": asdict(settings)}})
-    return settings
+    if settings.split_seed is not None:
+        return settings
+    return replace(settings, split_seed=choose_seed(sources, val_fraction=settings.val_fraction))
 
 
 def _tasks(sources: list[Source], settings: Settings) -> list[Task]:
@@ -172,10 +144,18 @@ def _run(
         error = future.exception()
         if error is None:
             row, source_bytes = future.result()
-            journal.add(row, stamp_of(task.source.path))
+            before = journal.row(row.source)
+            journal.add(row, task.claim)
+            if before and before.path != row.path:
+                shutil.rmtree(root / before.path, ignore_errors=True)
             summary.converted += 1
             summary.source_bytes += source_bytes
             summary.stored_bytes += sum(blob.nbytes for blob in row.blobs)
+        elif isinstance(error, BrokenExecutor):
+            raise StoreError(
+                f"{root}: a worker process was killed, perhaps for want of memory; run again with fewer --jobs, "
+                "it goes on where it was"
+            ) from error
         elif isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise StoreError(f"{root}: cannot be written ({error}); free some space and run again") from error
         else:

@@ -39,7 +39,8 @@ class Blob:
 class Row:
     """One volume of a store.
 
-    `path` is relative to the store; `background` is a stored value, `statistics` are real ones; `labels` maps a
+    `path` is relative to the store; `background` is a stored value (as text in Parquet, which keeps every digit of a
+    64-bit integer), `statistics` are real ones; `labels` maps a
     label map's name to its dtype; `orientation` is how the source's axes ran; `source` is a salted hash of the
     source's name unless names were kept; `settings` identifies the conversion settings.
     """
@@ -109,8 +110,8 @@ def row_from_dict(values: dict[str, Any]) -> Row:
     known["affine"] = tuple(tuple(line) for line in known["affine"])
     known["labels"] = dict(known["labels"])
     known["blobs"] = tuple(Blob(**blob) for blob in known["blobs"])
-    if np.dtype(known["dtype"]).kind in "iu":
-        known["background"] = int(known["background"])
+    is_integer = np.dtype(known["dtype"]).kind in "iu"
+    known["background"] = (int if is_integer else float)(known["background"])
     return Row(**known)
 
 
@@ -122,7 +123,7 @@ def row_to_dict(row: Row) -> dict[str, Any]:
 def write_manifest(root: Path, rows: Iterable[Row]) -> Path:
     """Write the manifest of the store at `root`, sorted by name, in one rename."""
     ordered = sorted(rows, key=lambda row: row.name)
-    records = [{**row_to_dict(row), "background": float(row.background)} for row in ordered]
+    records = [{**row_to_dict(row), "background": repr(row.background)} for row in ordered]
     table = pa.Table.from_pylist(records, schema=_schema())
     path = root / NAME
     temporary = path.with_suffix(".tmp")
@@ -167,7 +168,7 @@ def _schema() -> pa.Schema:
     blob = pa.struct([("path", text), ("offset", whole), ("nbytes", whole), ("crc32c", whole)])
     special = {
         **dict.fromkeys(("shape", "chunk", "shard"), triple),
-        **dict.fromkeys(("background", "slope", "inter", "foreground_fraction"), real),
+        **dict.fromkeys(("slope", "inter", "foreground_fraction"), real),
         "spacing": pa.list_(real),
         "affine": pa.list_(pa.list_(real)),
         "statistics": statistics,

@@ -6,6 +6,7 @@ and display; nothing is masked out of the stored voxels.
 """
 
 from dataclasses import dataclass, replace
+from math import gcd
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def describe(volume: Volume, background: float, modality: str | None) -> Content
     threshold, empty = _foreground_rule(real, volume, background, modality)
     mask = real > _AIR_HU if threshold is None else np.abs(real - np.float32(empty)) > threshold
     inside = real[mask] if mask.any() else real.ravel()
-    percentiles = np.percentile(_thinned(inside), PERCENTILES)
+    percentiles = np.percentile(inside[:: _stride(inside.size, real.shape)], PERCENTILES)
     statistics = {
         "min": float(real.min()),
         "max": float(real.max()),
@@ -122,13 +123,19 @@ def _foreground_rule(
     empty = float(rescale(np.array([background]), volume.slope, volume.inter)[0])
     if modality == "CT" and real.min() < _AIR_HU < real.max():
         return None, empty
-    high = float(np.percentile(_thinned(real.ravel()), 99.5))
+    high = float(np.percentile(real.ravel()[:: _stride(real.size, real.shape)], 99.5))
     return _TISSUE_SHARE_OF_RANGE * abs(high - empty), empty
 
 
-def _thinned(values: NDArray[Any]) -> NDArray[Any]:
-    """Every k-th value, about a million of them: percentiles to three digits at a fraction of the time."""
-    return values[:: max(1, len(values) // _SAMPLES)]
+def _stride(size: int, shape: tuple[int, ...]) -> int:
+    """Leaves about a million values: percentiles to three digits at a fraction of the time.
+
+    Without a factor in common with any axis, else whole planes would never be seen.
+    """
+    stride = max(1, size // _SAMPLES)
+    while any(gcd(stride, n) > 1 for n in shape):
+        stride += 1
+    return stride
 
 
 def _bounding_box(mask: NDArray[np.bool_]) -> tuple[Shape, Shape]:

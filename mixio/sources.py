@@ -66,7 +66,7 @@ class Names:
         return name if self.keep else self._hash(name)[:32]
 
     def _hash(self, name: str) -> str:
-        return hashlib.sha256(f"{self.salt}\0{name}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.salt}\0{name}".encode(errors="surrogateescape")).hexdigest()
 
 
 def read_sources(location: Path) -> list[Source]:
@@ -88,7 +88,22 @@ def read_sources(location: Path) -> list[Source]:
     twice = [name for name, n in Counter(source.name for source in sources).items() if n > 1]
     if twice:
         raise InvalidArgument(f"{location}: {twice[0]} is listed {Counter(s.name for s in sources)[twice[0]]} times")
+    _refuse_one_name_for_many(sources, location)
     return sources
+
+
+def _refuse_one_name_for_many(sources: list[Source], location: Path) -> None:
+    """A domain of many files of one name would be one subject if nothing says who they are of."""
+    subjects: dict[str, list[Source]] = {}
+    for source in sources:
+        subjects.setdefault(source.domain, []).append(source)
+    for domain, members in subjects.items():
+        stems = {stem_of(source.path) for source in members}
+        if len(members) > 1 and len(stems) == 1 and {source.subject for source in members} == stems:
+            raise InvalidArgument(
+                f"{location}: all {len(members)} volumes of {domain} are named {stems.pop()!r}; "
+                "say whose they are in a column subject"
+            )
 
 
 def slug(text: str) -> str:
@@ -106,6 +121,8 @@ def _from_folder(folder: Path) -> list[Source]:
             )
     for path in paths:
         domain = slug(path.relative_to(folder).parts[0])
+        if not domain:
+            raise InvalidArgument(f"{path.parent}: cannot be made a domain name; rename it with letters a-z and digits")
         name = path.relative_to(folder).as_posix()
         sources.append(Source(path, name, domain, stem_of(path), _guess_modality(domain)))
     return sources
@@ -120,7 +137,9 @@ def _rows(table: Path) -> list[dict[str, Any]]:
         return list(csv.DictReader(file))
 
 
-def _source(row: dict[str, Any], table: Path, number: int) -> Source:
+def _source(row: Any, table: Path, number: int) -> Source:
+    if not isinstance(row, dict):
+        raise InvalidArgument(f"{table.name} row {number}: expected an object with path and domain, got {row!r}")
     values = {name: str(value).strip() for name, value in row.items() if name and value not in (None, "")}
     where = f"{table.name} row {number}"
     for needed in ("path", "domain"):
@@ -157,8 +176,10 @@ def _check(values: dict[str, str], where: str) -> None:
         raise InvalidArgument(f"{where}: split {split!r} is not one of {', '.join(SPLITS)}")
     names = [key] if key else []
     names += [name.partition(":")[2] for name in values if name.startswith("label:")]
+    if "label" in values and "label" in names:
+        raise InvalidArgument(f"{where}: has both columns label and label:label; keep one")
     for name in names:
-        if not _KEY.fullmatch(name) or set(name) == {"."}:
+        if not _KEY.fullmatch(name) or set(name) == {"."} or name == "zarr.json":
             raise InvalidArgument(f"{where}: {name!r} is not a valid key; use letters, digits, '.', '_' and '-'")
 
 

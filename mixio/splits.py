@@ -10,13 +10,17 @@ from hashlib import blake2b
 from mixio.errors import InvalidArgument
 from mixio.sources import Source
 
-_TRIES = 10_000
+_TRIES = 2_000
 
 
 def split_of(subject: str, *, seed: int, val_fraction: float) -> str:
     """`val` for the given fraction of subjects, `train` for the others."""
-    digest = blake2b(subject.encode(), digest_size=8, key=seed.to_bytes(8, "little"), person=b"mixio.split").digest()
+    digest = blake2b(_bytes(subject), digest_size=8, key=seed.to_bytes(8, "little"), person=b"mixio.split").digest()
     return "val" if int.from_bytes(digest, "little") < val_fraction * 2**64 else "train"
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")  # file names need not be UTF-8
 
 
 def explicit_splits(sources: Iterable[Source]) -> dict[str, str]:
@@ -44,18 +48,21 @@ def choose_seed(sources: Iterable[Source], *, val_fraction: float) -> int:
     subjects: dict[str, set[str]] = {}
     for source in sources:
         subjects.setdefault(source.domain, set()).add(source.subject)
+    open_domains = [names for names in subjects.values() if len(names) > 1 and not names <= explicit.keys()]
     best, best_served = 0, -1
     for seed in range(_TRIES if val_fraction > 0 else 1):
-        served = sum(_is_served(names, explicit, seed, val_fraction) for names in subjects.values())
+        served = sum(_is_served(names, explicit, seed, val_fraction) for names in open_domains)
         if served > best_served:
             best, best_served = seed, served
-        if served == sum(len(names) > 1 for names in subjects.values()):
+        if served == len(open_domains):
             break
     return best
 
 
 def _is_served(names: set[str], explicit: Mapping[str, str], seed: int, val_fraction: float) -> bool:
-    if len(names) < 2:
-        return False
-    splits = {explicit.get(n) or split_of(n, seed=seed, val_fraction=val_fraction) for n in names}
-    return {"train", "val"} <= splits
+    missing = {"train", "val"}
+    for name in sorted(names):
+        missing.discard(explicit.get(name) or split_of(name, seed=seed, val_fraction=val_fraction))
+        if not missing:
+            return True
+    return False

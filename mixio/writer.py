@@ -1,7 +1,9 @@
 """One source into one volume of a store: what a worker process of the converter does."""
 
 import hashlib
-from dataclasses import dataclass, replace
+import os
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from mixio.blob import Grid, plan_grid
 from mixio.errors import SourceError
-from mixio.journal import FOLDER
+from mixio.journal import FOLDER, Claim, stamp_of
 from mixio.manifest import Blob, Row
 from mixio.preprocess import Content, background_of, describe, fill_nonfinite, ras_axes, to_ras
 from mixio.readers import read_volume
@@ -33,6 +35,22 @@ class Task:
     split: str
     chunk: int
     settings: str
+    claim: Claim = field(init=False)
+    """What the journal keeps of it, with the stamp from before it is read."""
+
+    def __post_init__(self) -> None:
+        place = hashlib.sha256(os.fsencode(self.source.path.resolve())).hexdigest()[:16]
+        claim = Claim(self.source_id, self.name, self.subject, self.split, place, self.stamp_now())
+        object.__setattr__(self, "claim", claim)
+
+    def stamp_now(self) -> str | None:
+        """The stamp of the files as they are at this moment."""
+        source = self.source
+        told = [self.name, self.subject, self.split, source.modality, source.unit, source.target, sorted(source.labels)]
+        try:
+            return stamp_of([source.path, *(source.labels[name] for name in sorted(source.labels))], repr(told))
+        except OSError:
+            return None
 
     @property
     def name(self) -> str:
@@ -54,8 +72,10 @@ def write_volume(root: Path, task: Task) -> tuple[Row, int]:
     labels = {name: _read_label(path, volume) for name, path in source.labels.items()}
     grid = plan_grid(volume.shape, str(volume.voxels.dtype), background, chunk=task.chunk)
     volume = replace(volume, unit=source.unit or _evident_unit(source, content))
-    blobs = _write(root, task, volume, content, labels, grid)
     raw = source.path.read_bytes()
+    if task.stamp_now() != task.claim.stamp:
+        raise SourceError(f"{source.path.name}: changed while it was read; run again when it is complete")
+    blobs = _write(root, task, volume, content, labels, grid)
     row = Row(
         key=task.key,
         domain=source.domain,
@@ -128,6 +148,7 @@ def _write(
 ) -> tuple[Blob, ...]:
     """Write all arrays of a volume and move them into place."""
     partial = root / FOLDER / "partial" / task.name
+    shutil.rmtree(partial, ignore_errors=True)  # what a killed attempt left
     details = {"slope": volume.slope, "inter": volume.inter, "unit": volume.unit}
     write_group(partial, image_attributes(task.key, volume.affine, details))
     written = list(write_array(partial, "0", volume.voxels, grid))

@@ -31,7 +31,7 @@ def ball(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
 
 def write_nifti(path: Path, voxels: np.ndarray, affine: np.ndarray | None = None) -> Path:
     """Write voxels as NIfTI with both qform and sform set."""
-    image = nib.Nifti1Image(voxels, np.diag([2.0, 2.0, 3.0, 1.0]) if affine is None else affine)
+    image = nib.Nifti1Image(voxels, np.diag([2.0, 2.0, 3.0, 1.0]) if affine is None else affine, dtype=voxels.dtype)
     image.set_qform(image.affine, code=1)
     image.set_sform(image.affine, code=1)
     path.parent.mkdir(parents=True, exist_ok=True)

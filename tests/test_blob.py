@@ -79,6 +79,12 @@ def test_any_flipped_bit_of_a_chunk_is_noticed() -> None:
             blob.decode_chunk(bytes(damaged), grid, "here")
 
 
+def test_a_chunk_of_another_type_is_not_taken_for_this_one() -> None:
+    data = blob.encode_chunk(np.arange(512, dtype=np.int16).reshape(8, 8, 8))
+    with pytest.raises(DamagedChunkError, match="has not the size that the manifest says"):
+        blob.decode_chunk(data, blob.Grid((8, 8, 8), (8, 8, 8), (8, 8, 8), "int32", 0), "here")
+
+
 def test_a_damaged_index_is_noticed() -> None:
     grid = blob.plan_grid((8, 8, 8), "int16", 0)
     footer = bytearray(blob.encode_shard(np.ones((8, 8, 8), np.int16), grid)[-blob.index_bytes(grid) :])

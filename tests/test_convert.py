@@ -1,5 +1,6 @@
 """Conversion: nothing lost, faults set aside, interrupted work taken up again."""
 
+import csv
 import json
 import os
 import shutil
@@ -16,7 +17,9 @@ import zarr
 
 from mixio.convert import QUARANTINE, Settings, convert
 from mixio.errors import InvalidArgument, StoreError
+from mixio.manifest import Row
 from mixio.store import Store, open_store
+from mixio.writer import Task, write_volume
 from tests.conftest import write_nifti, write_sources
 
 
@@ -129,8 +132,6 @@ def test_other_settings_on_an_existing_store_are_refused(sources: Path, small_st
 def test_wrong_arguments_are_refused_before_anything_is_written(sources: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="jobs must be at least 1, got 0"):
         convert(sources, tmp_path / "store", jobs=0)
-    with pytest.raises(InvalidArgument, match=r"val_fraction must be at least 0 and below 1, got 1\.5"):
-        Settings(val_fraction=1.5)
     shutil.copy(sources, tmp_path / "twice.csv")
     (tmp_path / "twice.csv").write_text("path,domain,key\na.nii,ct,k\nb.nii,ct,k\n")
     with pytest.raises(InvalidArgument, match=r"b\.nii and a\.nii would both be ct/k"):
@@ -142,3 +143,93 @@ def test_nothing_convertible_is_an_error_that_names_the_first_fault(tmp_path: Pa
     (tmp_path / "ct" / "a.nii").write_bytes(b"junk")
     with pytest.raises(StoreError, match=r"not one source could be converted; .*a\.nii: not a NIfTI file"):
         convert(tmp_path, tmp_path.parent / f"{tmp_path.name}-store", jobs=1)
+
+
+def rewrite(table: Path, line: int, **values: str) -> None:
+    """Change one row of a table of sources."""
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[line].update(values)
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[line]))
+        writer.writeheader()
+        writer.writerows({name: row.get(name, "") for name in rows[line]} for row in rows)
+
+
+def test_what_the_table_says_anew_is_done_and_the_old_volume_goes(tmp_path: Path) -> None:
+    table = write_sources(tmp_path)
+    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    rewrite(table, 0, domain="torso-ct", unit="HU", label="")
+    summary = convert(table, tmp_path / "store", jobs=1, settings=Settings(keep_names=True))
+    store = open_store(tmp_path / "store")
+    assert (summary.converted, summary.found) == (1, 12)
+    assert store.names("torso-ct") == ["torso-ct/abdomen-ct_0"]
+    assert store.row("torso-ct/abdomen-ct_0").labels == {}
+    assert not (tmp_path / "store" / "abdomen-ct" / "0").exists()
+
+
+def test_a_changed_label_map_is_converted_again(tmp_path: Path) -> None:
+    table = write_sources(tmp_path)
+    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    shape = nib.load(tmp_path / "labels" / "0.nii.gz").shape
+    write_nifti(tmp_path / "labels" / "0.nii.gz", np.full(shape, 7, np.uint8))
+    assert convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1).converted == 1
+    assert (open_store(tmp_path / "store").read("abdomen-ct/0", label="label").voxels == 7).all()
+
+
+def test_deleting_a_volume_and_converting_again_brings_it_back(sources: Path, tmp_path: Path) -> None:
+    convert(sources, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    before = files_of(tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "pet" / "1")
+    assert convert(sources, tmp_path / "store", settings=Settings(keep_names=True), jobs=1).converted == 1
+    assert files_of(tmp_path / "store") == before
+
+
+def test_while_a_changed_source_is_replaced_the_old_manifest_does_not_speak_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = write_sources(tmp_path)
+    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    write_nifti(tmp_path / "pet" / "0.nii.gz", np.ones((5, 5, 5), np.int16))
+    monkeypatch.setattr("mixio.convert._finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    with pytest.raises(StoreError, match="half-written"):
+        open_store(tmp_path / "store")
+
+
+def test_two_tables_with_one_relative_path_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    for folder, value in (("a", 1), ("b", 2)):
+        write_nifti(tmp_path / folder / "scan.nii", np.full((4, 4, 4 + value), value, np.int16))
+        (tmp_path / folder / "t.csv").write_text("path,domain\nscan.nii,ct\n")
+    convert(tmp_path / "a" / "t.csv", tmp_path / "store", jobs=1)
+    with pytest.raises(InvalidArgument, match="is that of another file, converted before from another folder"):
+        convert(tmp_path / "b" / "t.csv", tmp_path / "store", jobs=1)
+
+
+def test_large_integers_keep_every_digit_in_background_too(tmp_path: Path) -> None:
+    for name, value, dtype in (("a", 2**53 + 1, np.int64), ("b", 2**64 - 1, np.uint64)):
+        voxels = np.full((60, 60, 60), value, dtype)
+        voxels[30, 30, 30] = 5
+        write_nifti(tmp_path / "in" / "ct" / f"{name}.nii.gz", voxels)
+    convert(tmp_path / "in", tmp_path / "store", settings=Settings(keep_names=True, chunk=16), jobs=1)
+    store = open_store(tmp_path / "store")
+    assert store.read("ct/a").voxels[0, 0, 0] == 2**53 + 1
+    assert store.read("ct/b").voxels[59, 0, 0] == 2**64 - 1
+
+
+def test_a_killed_worker_is_one_clear_error_and_the_rest_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = write_sources(tmp_path)
+    monkeypatch.setattr("mixio.convert.write_volume", die_at_the_fourth)
+    with pytest.raises(StoreError, match="a worker process was killed, .* run again with fewer --jobs"):
+        convert(table, tmp_path / "store", jobs=2)
+    monkeypatch.undo()
+    assert len(convert(table, tmp_path / "store", jobs=1).faults) == 0
+
+
+def die_at_the_fourth(root: Path, task: Task) -> tuple[Row, int]:
+    if task.source.name.endswith("3.nii.gz"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write_volume(root, task)

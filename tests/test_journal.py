@@ -1,32 +1,73 @@
-"""The journal of a conversion survives a crash in the middle of a line."""
+"""The journal of a conversion survives a crash in the middle of a line, and refuses volumes in another's place."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from mixio.journal import Journal, stamp_of
+import pytest
+
+from mixio.errors import InvalidArgument, StoreError
+from mixio.journal import Claim, Journal, locked, stamp_of
+from mixio.manifest import Row
 from mixio.store import Store
 
 
-def test_a_torn_line_is_forgotten_and_the_rest_kept(tmp_path: Path, small_store: Store) -> None:
-    first, second = (small_store.row(name) for name in small_store.names()[:2])
+def claim_of(row: Row, stamp: str = "as-it-was") -> Claim:
+    return Claim(row.source, row.name, row.subject, row.split, "here", stamp)
+
+
+@pytest.fixture
+def rows(small_store: Store) -> list[Row]:
+    return [replace(small_store.row(name), blobs=()) for name in small_store.names()[:2]]
+
+
+def test_a_torn_line_is_forgotten_and_the_rest_kept(tmp_path: Path, rows: list[Row]) -> None:
+    first, second = rows
     journal = Journal(tmp_path)
-    journal.add(first, [1, 2])
-    journal.add(second, [3, 4])
+    journal.add(first, claim_of(first))
+    journal.add(second, claim_of(second))
     path = tmp_path / ".mixio" / "journal.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
     again = Journal(tmp_path)
     assert again.rows() == [first]
-    assert again.finished(first.source, [1, 2])
-    assert not again.finished(second.source, [3, 4])
-    again.add(second, [3, 4])
+    assert again.finished(claim_of(first))
+    assert not again.finished(claim_of(second))
+    again.add(second, claim_of(second))
     assert Journal(tmp_path).rows() == [first, second]
 
 
-def test_a_source_that_changed_is_not_finished(tmp_path: Path, small_store: Store) -> None:
+def test_a_volume_whose_shards_are_gone_is_not_finished(tmp_path: Path, small_store: Store) -> None:
     row = small_store.row(small_store.names()[0])
+    journal = Journal(tmp_path)
+    journal.add(row, claim_of(row))
+    assert not journal.finished(claim_of(row))
+
+
+def test_stamps_change_with_size_time_and_what_the_table_says(tmp_path: Path) -> None:
     file = tmp_path / "scan.nii"
     file.write_text("before")
-    journal = Journal(tmp_path)
-    journal.add(row, stamp_of(file))
-    assert journal.finished(row.source, stamp_of(file))
+    first = stamp_of([file], "ct")
+    assert stamp_of([file], "ct") == first != stamp_of([file], "pet")
     file.write_text("after it")
-    assert not journal.finished(row.source, stamp_of(file))
+    assert stamp_of([file], "ct") != first
+
+
+def test_a_volume_in_anothers_place_is_refused(tmp_path: Path, rows: list[Row]) -> None:
+    first, second = rows
+    journal = Journal(tmp_path)
+    journal.add(first, claim_of(first))
+    with pytest.raises(InvalidArgument, match=f"{first.name} is in the store already, from another source"):
+        journal.refuse_clashes([replace(claim_of(second), name=first.name)])
+    with pytest.raises(InvalidArgument, match="its subject is in the split '.*' of the store, not in 'other'"):
+        journal.refuse_clashes([replace(claim_of(second), subject=first.subject, split="other")])
+    with pytest.raises(InvalidArgument, match="is that of another file, converted before from another folder"):
+        journal.refuse_clashes([replace(claim_of(first, "changed"), place="there")])
+    journal.refuse_clashes([replace(claim_of(first), place="moved"), replace(claim_of(first, "changed"), split="val")])
+
+
+def test_a_second_converter_is_refused(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path),
+        pytest.raises(StoreError, match="another conversion is writing here; wait for it to end"),
+        locked(tmp_path),
+    ):
+        pass

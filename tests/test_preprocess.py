@@ -81,6 +81,13 @@ def test_occupancy_counts_cells_and_never_hides_a_lonely_voxel() -> None:
     assert content.occupancy.ravel().tolist() == [255, 1, 0]
 
 
+def test_percentiles_see_every_plane_of_a_large_volume() -> None:
+    voxels = np.zeros((512, 512, 40), np.float32)
+    voxels[..., 11:20] = 1000
+    content = describe(Volume(voxels, np.eye(4)), 0, "PET")
+    assert content.foreground_fraction == pytest.approx(9 / 40)
+
+
 def test_a_constant_volume_is_described_without_complaint() -> None:
     content = describe(Volume(np.full((4, 4, 4), 7, np.uint8), np.eye(4)), 7, "MR")
     assert content.statistics["std"] == 0

@@ -60,6 +60,20 @@ def test_nifti_2_is_read(tmp_path: Path) -> None:
     assert read_volume(tmp_path / "v.nii").shape == (2, 3, 4)
 
 
+@pytest.mark.parametrize(("unit", "factor"), [("micron", 0.001), ("meter", 1000.0)])
+def test_lengths_in_other_units_become_mm(tmp_path: Path, unit: str, factor: float) -> None:
+    image = nib.Nifti1Image(np.ones((2, 3, 4), np.int16), np.diag([500.0, 500.0, 700.0, 1.0]))
+    image.header.set_xyzt_units(unit)
+    image.to_filename(tmp_path / "v.NII.GZ")
+    assert read_volume(tmp_path / "v.NII.GZ").spacing == pytest.approx((500 * factor, 500 * factor, 700 * factor))
+
+
+def test_numbers_too_large_for_float32_are_refused(tmp_path: Path) -> None:
+    path = write_nifti(tmp_path / "v.nii", np.full((2, 2, 2), 1e39))
+    with pytest.raises(SourceError, match="too large for float32; rescale it first"):
+        read_volume(path)
+
+
 def test_a_trailing_axis_of_one_is_dropped(tmp_path: Path) -> None:
     assert read_volume(write_nifti(tmp_path / "v.nii", np.ones((2, 3, 4, 1), np.int16))).shape == (2, 3, 4)
 

@@ -89,6 +89,28 @@ def test_a_table_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None
         read_sources(tmp_path / name)
 
 
+def test_a_folder_name_without_letters_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "腹部").mkdir()
+    (tmp_path / "腹部" / "a.nii").touch()
+    with pytest.raises(InvalidArgument, match="腹部: cannot be made a domain name"):
+        read_sources(tmp_path)
+
+
+def test_many_files_of_one_name_need_to_say_whose_they_are(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,domain\na/imaging.nii,ct\nb/imaging.nii,ct\n")
+    with pytest.raises(InvalidArgument, match="all 2 volumes of ct are named 'imaging'; say whose they are"):
+        read_sources(tmp_path / "t.csv")
+
+
+def test_rows_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,domain,label,label:label\na.nii,ct,b.nii,c.nii\n")
+    with pytest.raises(InvalidArgument, match="both columns label and label:label; keep one"):
+        read_sources(tmp_path / "t.csv")
+    (tmp_path / "t.jsonl").write_text("[1]\n")
+    with pytest.raises(InvalidArgument, match=r"row 1: expected an object with path and domain, got \[1\]"):
+        read_sources(tmp_path / "t.jsonl")
+
+
 def test_hashed_names_need_the_salt_to_be_recognised() -> None:
     ours, theirs = Names("secret", keep=False), Names("", keep=False)
     assert ours.key("doe_john.nii", "pet") != theirs.key("doe_john.nii", "pet")

@@ -22,6 +22,7 @@ from mixio.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz")
 _ALLOWED_KINDS = "iuf"
+_MM = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 
 
 def read_nifti(path: Path) -> Volume:
@@ -43,12 +44,15 @@ def read_nifti(path: Path) -> Volume:
         raise SourceError(f"{path.name}: the header claims {needed} bytes, the file holds {len(content)}; truncated?")
     stored = np.ndarray(shape, dtype, content, offset=offset, order="F")
     slope, inter = float(image.dataobj.slope), float(image.dataobj.inter)
-    return _volume(stored, slope, inter, _checked_affine(image, path))
+    volume = _volume(stored, slope, inter, _checked_affine(image, path))
+    if stored.dtype.kind == "f" and np.isinf(volume.voxels).sum() > np.isinf(stored).sum():
+        raise SourceError(f"{path.name}: holds numbers too large for float32; rescale it first")
+    return volume
 
 
 def _content(path: Path) -> bytes:
     raw = path.read_bytes()
-    if path.suffix != ".gz":
+    if path.suffix.lower() != ".gz":
         return raw
     try:
         return gzip.decompress(raw)
@@ -79,13 +83,15 @@ def _checked_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
 
 
 def _checked_affine(image: Any, path: Path) -> NDArray[np.float64]:
-    affine = np.asarray(image.affine, dtype=np.float64)
     header = image.header
+    affine = np.asarray(image.affine, dtype=np.float64).copy()
+    affine[:3] *= _MM[header.get_xyzt_units()[0]]
     if int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0:
         raise SourceError(
             f"{path.name}: neither qform nor sform is set, so left and right are unknown; set one in the header"
         )
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) <= 1e-6 * np.prod(spacing):
         raise SourceError(f"{path.name}: the affine is singular or not finite; repair the header")
     return affine
 
