@@ -23,7 +23,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.bench_read
 	$(BIN)/python -m benchmarks.bench_mixture
 
-# torch goes first and pinned: asked for by another package, it would come with gigabytes of CUDA.
+# torch goes first and pinned, so that no other package chooses its release.
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch

@@ -78,14 +78,14 @@ def rates_of(readers: dict[str, Reader]) -> dict[str, list[float]]:
     """Patches a second of every turn; the slow one reads fewer patches a turn."""
     rng = np.random.default_rng(1)
     rates: dict[str, list[float]] = {name: [] for name in readers}
-    for turn in range(TURNS):
+    for _ in range(TURNS):
         corners = [
             tuple(int(rng.integers(n - s + 1)) for n, s in zip(SHAPE, SIZE, strict=True)) for _ in range(PATCHES)
         ]
         patches = {name: read(corners[0]) for name, read in readers.items()}
         for name, patch in patches.items():
             assert np.array_equal(patch, patches["mixio"]), f"{name} reads other voxels"
-        for name in sorted(readers, key=lambda name, turn=turn: hash((name, turn))):
+        for name in rng.permutation(list(readers)):
             chosen = corners[:1] if "nii" in name else corners
             started = time.perf_counter()
             for corner in chosen:

@@ -80,9 +80,9 @@ def _print_summary(summary: Summary) -> None:
         click.echo(f"quarantined {fault.source}: {fault.reason}", err=True)
     if len(summary.faults) > _LISTED_FAULTS:
         click.echo(f"... and {len(summary.faults) - _LISTED_FAULTS} more", err=True)
-    read, wrote = summary.source_bytes / 1e6, summary.stored_bytes / 1e6
-    click.echo(f"{summary.converted} volumes converted ({read:.1f} MB read, {wrote:.1f} MB written)", nl=False)
-    click.echo(f", {summary.found} were there already" if summary.found else "")
+    size = f" ({summary.source_bytes / 1e6:.1f} MB read, {summary.stored_bytes / 1e6:.1f} MB written)"
+    there = f", {summary.found} were there already" if summary.found else ""
+    click.echo(f"{summary.converted} volumes converted{size if summary.converted else ''}{there}")
     if summary.faults:
         click.echo(f"{len(summary.faults)} sources quarantined, see {Path(summary.store) / QUARANTINE}")
     click.echo(f"wrote {summary.store}; next: mixio inspect {summary.store}")

@@ -1,6 +1,7 @@
 """Small real NIfTI files, and a store converted from them."""
 
 import csv
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -15,7 +16,7 @@ from mixio.store import Store, open_store
 settings.register_profile("mixio", deadline=None)
 settings.load_profile("mixio")
 
-VOLUMES = Path(__file__).resolve().parents[2] / "shared" / "volumes"
+VOLUMES = Path(os.environ.get("MIXIO_VOLUMES", Path(__file__).resolve().parents[2] / "shared" / "volumes"))
 """Real volumes, where they are at hand; tests that need them skip elsewhere."""
 
 SUBJECTS = {"abdomen-ct": 6, "brain-t1": 4, "pet": 3}
