@@ -72,3 +72,9 @@ def test_wrong_use_is_one_line_and_exit_code_two(laws, tmp_path):
         assert (result.exit_code, result.stdout) == (2, "")
         assert message in result.stderr
     assert not (tmp_path / "allocation.json").exists()
+
+
+def test_a_domain_weighed_twice_is_refused(laws, tmp_path):
+    result = invoke(laws, "--budget", 8192, "--weights", "brain-t1=2,brain-t1=1", "-o", tmp_path / "a.json")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "--weights names a domain twice: 'brain-t1=2,brain-t1=1'" in result.stderr

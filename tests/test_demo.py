@@ -65,6 +65,7 @@ def test_a_folder_of_another_demo_is_refused(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--budget", "1024"], "--budget 1024 must be above the largest of --budgets 4096"),
+        (["--seed", "-1"], "--seed must not be negative and --scale lie between 0.1 and 2, got -1 and 1"),
         (["--budgets", "many"], "--budgets must be whole numbers like 256,512,1024, got 'many'"),
         (["--sources", "gone.csv"], "gone.csv: no such file or folder; give what `mixio convert` takes"),
     ],

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -91,3 +92,23 @@ def test_bad_input_is_one_line_and_exit_code_two(table, tmp_path):
         assert result.exit_code == 2
         assert message in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_budgets_beyond_six_digits_are_told_apart(tmp_path):
+    runs = [replace(run, draws={d: n * 2**9 for d, n in run.draws.items()}) for run in runs_under(planted(0))]
+    write_runs(tmp_path / "runs.csv", runs)
+    result = invoke(tmp_path / "runs.csv", "-o", tmp_path / "laws.json", "--max-draws", 2**20, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["runs"] == sum(run.total < 1.5 * 2**20 for run in runs)
+
+
+def test_logs_of_different_models_are_not_fitted_together(tmp_path):
+    first, second, *_ = runs_under(planted(0))
+    for run, width in ((first, 96), (second, 48)):
+        path = tmp_path / "runs" / f"{run.run}.jsonl"
+        config = {"event": "config", "schema_version": 1, "run": run.run, "seed": 0, "shares": run.shares}
+        append_event(path, {**config, "model": {"width": width}})
+        append_event(path, {"event": "result", "draws": run.draws, "loss": run.loss})
+    result = invoke(tmp_path / "runs", "-o", tmp_path / "laws.json")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "differ in model: one law cannot hold for both" in result.stderr

@@ -19,7 +19,7 @@ from tools.runlog import Run, append_event, read_runs
 TAU = {"ct": {"mri": 0.5, "pet": 0.02}, "mri": {"ct": 0.9, "pet": 0.02}, "pet": {"ct": 0.03, "mri": 0.01}}
 TRUTH = Laws(("ct", "mri", "pet"), 1000.0, {name: TargetLaw(0.004, 0.01, 0.5, 50.0, tau) for name, tau in TAU.items()})
 SHARES = {"proportional": {"ct": 0.7, "mri": 0.2, "pet": 0.1}, "transfer-aware": {"ct": 0.4, "mri": 0.1, "pet": 0.5}}
-SECTIONS = ["slices", "curves", "transfer", "graph", "shares", "forecast", "result"]
+SECTIONS = ["slices", "curves", "transfer", "graph", "shares", "forecast", "result", "domains"]
 VOID = {"meta", "img"}
 
 
@@ -171,6 +171,24 @@ def test_a_gain_is_the_part_of_the_baselines_loss_that_is_saved():
     assert trial.gain(plain) is None
     assert plain.spread is None
     assert better.spread == pytest.approx(2**0.5)
+
+
+def test_the_table_by_domain_shows_predictions_beside_measurements_and_who_loses(html):
+    table = html[html.index('id="domains"') :]
+    shown = re.findall(r'<tr><th scope="row">([^<]+)</th>(.*?)</tr>', table)
+    assert len(shown) == 3
+    assert all(len(re.findall(r"\d+\.\d → \d+\.\d", cells)) == len(SHARES) for _, cells in shown)
+
+
+def test_a_difference_within_the_noise_of_seeds_is_not_called_a_gain():
+    def strategy(name, *means):
+        return Strategy(name, {"a": 1.0}, {"a": 1.0}, [{"a": mean} for mean in means])
+
+    base, close, far = strategy("proportional", 1.0, 1.1), strategy("x", 0.97, 1.08), strategy("y", 0.5, 0.52)
+    trial = Trial(10, [base, close, far])
+    assert trial.is_noise(close) is True
+    assert trial.is_noise(far) is False
+    assert Trial(10, [base, strategy("z", 0.5)]).is_noise(strategy("z", 0.5)) is None
 
 
 def test_without_strategies_the_page_says_what_is_missing(inputs, tmp_path):

@@ -40,12 +40,12 @@ def test_correlation_is_that_of_log_losses_less_each_budgets_mean():
     assert score(laws, runs)["brain-t1"].r == pytest.approx(expected)
 
 
-def test_choosing_by_a_good_law_costs_nothing_and_by_a_bad_one_something():
+def test_choosing_by_a_good_law_costs_nothing_and_a_law_that_ranks_nothing_chooses_nothing():
     runs = runs_under(planted(0))
     assert selection_regret(planted(0), runs) == 0
-    blind = selection_regret(fit_laws(runs, transfer=1.0), runs)
-    assert blind is not None
-    assert blind > 0.02
+    blind = fit_laws(runs, transfer=1.0)
+    assert selection_regret(blind, runs) is None
+    assert selection_regret(blind, runs[::-1]) is None
     assert selection_regret(planted(0), runs[:1]) is None
 
 

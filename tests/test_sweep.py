@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from mixio.errors import InvalidArgument
+from mixio.manifest import write_manifest
+from mixio.store import open_store
 from tools.designs import Design, read_table
 from tools.options import ModelOptions, TrainOptions
 from tools.runlog import incomplete_runs, read_events, read_runs
@@ -72,6 +75,16 @@ def test_a_run_with_other_settings_stops_the_sweep_before_it_trains(swept, small
     with pytest.raises(InvalidArgument, match=rf"pet.jsonl is a run with another {named}: put this sweep"):
         run_designs(small_store, designs, runs=swept, options=replace(SHORT, **change))
     assert not (swept / "new.jsonl").exists()
+
+
+def test_runs_are_known_by_the_data_they_saw_not_by_where_the_store_lies(swept, small_store, tmp_path):
+    shutil.copytree(small_store.path, tmp_path / "moved")
+    moved = open_store(tmp_path / "moved")
+    assert sorted(run_designs(moved, DESIGNS, runs=swept, options=SHORT).found) == ["both", "pet"]
+    rows = [moved.row(name) for name in moved.names()]
+    write_manifest(tmp_path / "moved", rows[1:])
+    with pytest.raises(InvalidArgument, match="is a run with another data"):
+        run_designs(open_store(tmp_path / "moved"), DESIGNS, runs=swept, options=SHORT)
 
 
 def test_two_runs_of_one_name_are_refused(small_store, tmp_path):

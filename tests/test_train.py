@@ -209,3 +209,25 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing():
     assert rates[55] == pytest.approx(1.0)
     assert all(later < earlier for earlier, later in pairwise(rates[10:]))
     assert rates[99] < 0.001
+
+
+def test_a_checkpoint_may_go_into_a_folder_that_is_not_there(small_store, tmp_path):
+    words = [small_store.path, "--mixture", "uniform", "--runs", str(tmp_path), *FLAGS]
+    outcome = CliRunner().invoke(main, [*words, "--checkpoint", str(tmp_path / "new" / "mae.pt")])
+    assert outcome.exit_code == 0, outcome.output
+    assert (tmp_path / "new" / "mae.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"learning_rate": -1.0}, "learning_rate must be positive, got -1.0"),
+        ({"clip": float("nan")}, "clip must be positive, got nan"),
+        ({"workers": -1}, "workers must be at least 0, got -1"),
+        ({"eval_every": -1}, "eval_every must be at least 0, got -1"),
+        ({"eval_crops": 0}, "eval_crops must be at least 1, got 0"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(option, message):
+    with pytest.raises(InvalidArgument, match=message):
+        replace(SHORT, **option)

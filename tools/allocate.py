@@ -81,9 +81,12 @@ def _numbers(text: str | None, option: str) -> dict[str, float] | None:
     if text is None:
         return None
     try:
-        numbers = {name: float(value) for name, value in (pair.split("=") for pair in text.split(","))}
+        pairs = [pair.split("=") for pair in text.split(",")]
+        numbers = {name: float(value) for name, value in pairs}
     except ValueError as error:
         raise InvalidArgument(f"{option} must look like brain-t1=2,abdomen-ct=1, got {text!r}") from error
+    if len(numbers) < len(pairs):
+        raise InvalidArgument(f"{option} names a domain twice: {text!r}")
     if not all(math.isfinite(number) for number in numbers.values()):
         raise InvalidArgument(f"{option} must be finite numbers, got {text!r}")
     return numbers

@@ -53,11 +53,20 @@ class Demo:
     scale: float
 
     def __post_init__(self) -> None:
+        if self.seed < 0 or not 0.1 <= self.scale <= 2:
+            raise InvalidArgument(
+                f"--seed must not be negative and --scale lie between 0.1 and 2, got {self.seed} and {self.scale:g}"
+            )
         if self.budget <= max(self.budgets):
             raise InvalidArgument(
                 f"--budget {self.budget} must be above the largest of --budgets {max(self.budgets)}: "
                 "the laws are judged where they have seen nothing"
             )
+
+    @property
+    def trial_seed(self) -> int:
+        """Seed of the first run of each allocation; the others follow."""
+        return 1000 * (self.seed + 1)
 
 
 @contextmanager
@@ -156,7 +165,10 @@ def strategies_of(store: Store, allocation: Path) -> dict[str, dict[str, float]]
 def trial_plans(strategies: dict[str, dict[str, float]], demo: Demo, options: TrainOptions) -> list[Plan]:
     """Every strategy with every seed at the budget that the laws have not seen."""
     return [
-        Plan(shares, replace(options, run=f"{name}-seed{seed}", strategy=name, draws=demo.budget, seed=1000 + seed))
+        Plan(
+            shares,
+            replace(options, run=f"{name}-seed{seed}", strategy=name, draws=demo.budget, seed=demo.trial_seed + seed),
+        )
         for name, shares in strategies.items()
         for seed in range(demo.seeds)
     ]
@@ -227,7 +239,8 @@ def main(out: Path, jobs: int, budgets: str, **settings: Any) -> None:
     with stage(5, "allocation", f"python -m tools.allocate {laws} --budget {demo.budget} -o {allocation}"):
         run_tool(allocate.main, laws, "--budget", demo.budget, "-o", allocation)
     strategies = strategies_of(store, allocation)
-    by_hand = f"python -m tools.train {out / 'store'} --mixture {allocation} --draws {demo.budget} --seed 1000 ..."
+    first = f"--draws {demo.budget} --seed {demo.trial_seed} --runs {out / 'trial-by-hand'}"
+    by_hand = f"python -m tools.train {out / 'store'} --mixture {allocation} {first}"
     with stage(6, f"training under {len(strategies)} allocations, {demo.seeds} seeds each", by_hand):
         make_runs(store, trial_plans(strategies, demo, options), out / "trial", jobs=jobs, what="runs")
     entries = write_trial(out, strategies, demo)

@@ -46,7 +46,7 @@ def singles_and_mixtures(
     domains = sorted(domains)
     if not domains or len(set(domains)) < len(domains):
         raise InvalidArgument(f"domains must be distinct and at least one, got {domains}")
-    if len(set(budgets)) != max(len(budgets), 1) or min(budgets) < 1 or mixtures < 0 or concentration <= 0:
+    if len(set(budgets)) != max(len(budgets), 1) or min(budgets) < 1 or mixtures < 0 or not concentration > 0:
         raise InvalidArgument(
             f"need distinct budgets of at least 1 draw, no negative mixtures and a positive concentration, "
             f"got {list(budgets)}, {mixtures} and {concentration}"

@@ -76,6 +76,14 @@ class Trial:
         baseline = next((other for other in self.strategies if other.name == BASELINE), None)
         return None if baseline in (None, strategy) else 1 - strategy.loss / baseline.loss
 
+    def is_noise(self, strategy: Strategy) -> bool | None:
+        """Whether its difference from the baseline is below two standard errors of the seeds; None if unknown."""
+        baseline = next((other for other in self.strategies if other.name == BASELINE), None)
+        if baseline is None or baseline.spread is None or strategy.spread is None:
+            return None
+        error = math.hypot(*(each.spread / len(each.means) ** 0.5 for each in (baseline, strategy) if each.spread))
+        return abs(strategy.loss - baseline.loss) < 2 * error
+
     def runs(self) -> list[Run]:
         """Every measurement as a run of its own."""
         return [
@@ -95,11 +103,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How well one law foretold a trial: mean over targets of the correlation across mixtures and of the error."""
+    """How well one law foretold a trial: means over targets of the correlation across mixtures and of the error,
+    and the least and largest of these correlations.
+    """
 
     name: str
     correlation: float | None
     error: float
+    least: float | None = None
+    largest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +129,12 @@ class Evidence:
     def fitted(self) -> list[Run]:
         """The runs of the budgets that the laws were fitted on."""
         budgets = self.laws.data["budgets"]
-        return [run for run in self.runs if any(math.isclose(run.total, b, rel_tol=1e-6) for b in budgets)]
+        return [run for run in self.runs if any(math.isclose(run.total, b, rel_tol=1e-5) for b in budgets)]
+
+    @property
+    def unique(self) -> dict[str, float]:
+        """Draws that each domain gives before it repeats itself, where the runs say so."""
+        return next((run.unique for run in self.runs if run.unique), {})
 
     @property
     def same_runs(self) -> bool:
@@ -205,4 +222,5 @@ def _check(strategy: Strategy, path: Path) -> None:
 def _verdict(name: str, laws: Laws, trial: Trial) -> Verdict:
     scores = score(laws, trial.runs()).values()
     known = [each.r for each in scores if each.r is not None]
-    return Verdict(name, fmean(known) if known else None, fmean(each.mre for each in scores))
+    error = fmean(each.mre for each in scores)
+    return Verdict(name, fmean(known), error, min(known), max(known)) if known else Verdict(name, None, error)

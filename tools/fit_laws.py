@@ -21,9 +21,12 @@ from mixio.errors import FitError
 from tools.command import command
 from tools.fitting import fit_laws
 from tools.laws import Laws
-from tools.runlog import Run, incomplete_runs, read_runs
+from tools.runlog import Run, incomplete_runs, read_runs, refuse_unlike
 from tools.scoring import score, selection_regret
 from tools.table import table
+
+ROUNDING = 1 + 1e-5
+"""Totals of one budget differ by rounding, at most by this factor."""
 
 NULLS = {"own": 0.0, "total": 1.0}
 """The laws to beat, by the value at which they fix every transfer."""
@@ -37,6 +40,7 @@ NULLS = {"own": 0.0, "total": 1.0}
 def main(runs: str, output: str, max_draws: float | None, as_json: bool) -> None:
     """Fit transfer laws to RUNS, a directory of run logs or a CSV, and write laws.json."""
     complete = read_runs(runs)
+    refuse_unlike(runs)
     if unfinished := incomplete_runs(runs):
         click.echo(f"warning: unfinished runs left out: {len(unfinished)} ({_few(unfinished)})", err=True)
     seen, unseen = _split(complete, max_draws)
@@ -58,11 +62,11 @@ def main(runs: str, output: str, max_draws: float | None, as_json: bool) -> None
 def _split(runs: Sequence[Run], max_draws: float | None) -> tuple[list[Run], list[Run]]:
     if max_draws is None:
         return list(runs), []
-    seen = [run for run in runs if run.budget <= max_draws]
+    seen = [run for run in runs if run.total <= max_draws * ROUNDING]
     if not seen:
         least = min(run.total for run in runs)
         raise FitError(f"no run has at most {max_draws:g} draws, the smallest has {least:g}; raise --max-draws")
-    return seen, [run for run in runs if run.budget > max_draws]
+    return seen, [run for run in runs if run.total > max_draws * ROUNDING]
 
 
 def _fit(seen: list[Run], unseen: list[Run]) -> tuple[Laws, dict[str, Any] | None]:
@@ -117,9 +121,13 @@ def _report_held_out(held_out: dict[str, Any]) -> None:
     click.echo(f"\nprediction of {held_out['runs']} larger runs that were kept from the fit")
     header = ["target", "n", "MRE %", "own only %", "total only %", "r across mixtures", "own only"]
     click.echo(table(header, rows))
-    regret = forms["transfer"]["selection_regret"]
-    if regret is not None:
-        click.echo(f"the mixture the laws rank first loses {100 * regret:.2f} % against the best one measured")
+    regrets = {form: told["selection_regret"] for form, told in forms.items()}
+    if regrets["transfer"] is not None:
+        others = ", ".join(f"{form} {100 * regrets[form]:.2f} %" for form in NULLS if regrets[form] is not None)
+        click.echo(
+            f"the mixture the laws rank first loses {100 * regrets['transfer']:.2f} % against the best one measured"
+            + (f" ({others})" if others else "")
+        )
 
 
 def _short(value: float) -> float:

@@ -26,7 +26,7 @@ from tools.runlog import Run, draws_matrix
 STARTS = [(0.3, 0.05), (0.3, 0.5), (1.0, 0.05), (1.0, 0.5)]
 """Where a fit starts: (beta, tau of every source); d0 starts at a fiftieth of d_ref."""
 
-EDGE = 1e-6
+EDGE = 1e-3
 """A parameter within this of a bound sits on it."""
 
 EXACT = 1e-7

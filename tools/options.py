@@ -4,6 +4,7 @@ A field with a `help` is a flag of that name, with the field's default. Fields i
 is executed, not what it learns, so they are not part of its recorded settings.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields
 from typing import Any
@@ -95,10 +96,18 @@ class TrainOptions:
             )
         if not 0 <= self.warmup < 1:
             raise InvalidArgument(f"warmup must be at least 0 and below 1, got {self.warmup}")
-        if self.eval_crops < 1 or self.log_every < 1:
-            raise InvalidArgument(
-                f"eval_crops and log_every must be at least 1, got {self.eval_crops} and {self.log_every}"
-            )
+        for name, lowest in (
+            ("eval_crops", 1),
+            ("log_every", 1),
+            ("eval_every", 0),
+            ("workers", 0),
+            ("weight_decay", 0),
+        ):
+            if not lowest <= getattr(self, name) < math.inf:
+                raise InvalidArgument(f"{name} must be at least {lowest}, got {getattr(self, name)}")
+        for name in ("learning_rate", "clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InvalidArgument(f"{name} must be positive, got {getattr(self, name)}")
 
     @property
     def steps(self) -> int:

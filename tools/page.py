@@ -93,3 +93,8 @@ def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str
 </body>
 </html>
 """
+
+
+def percent(part: float | None) -> str:
+    """A part as percent, a dash for None."""
+    return "–" if part is None else f"{100 * part:.1f} %"

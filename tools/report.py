@@ -8,19 +8,25 @@ fit never saw, measured against what was predicted for them.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from tools import sections
+from tools import sections, trial_sections
 from tools.command import command
 from tools.evidence import Evidence, read_evidence
 from tools.page import page
-from tools.slices import Slices, read_slices
+from tools.slices import Slices, read_held_out, read_slices
 
 
-def write_report(evidence: Evidence, slices: Slices | None, folder: Path) -> list[Path]:
-    """Write the page and its pictures; returns the files, index.html last."""
+def write_report(
+    evidence: Evidence, slices: Slices | None, folder: Path, *, held_out: Mapping[str, int] | None = None
+) -> list[Path]:
+    """Write the page and its pictures; returns the files, index.html last.
+
+    `held_out` is the number of validation volumes of each domain, where known.
+    """
     writer = sections.Writer(folder)
     parts = [
         sections.seen(slices, writer),
@@ -28,8 +34,9 @@ def write_report(evidence: Evidence, slices: Slices | None, folder: Path) -> lis
         sections.transfer(evidence, writer),
         sections.graph(evidence, writer),
         sections.shares(evidence, writer),
-        sections.forecast(evidence, writer),
-        sections.result(evidence),
+        trial_sections.forecast(evidence, writer),
+        trial_sections.result(evidence),
+        trial_sections.domains(evidence, held_out),
     ]
     html = page(sections.title_of(evidence), sections.lead_of(evidence), parts, sections.footer_of(evidence))
     writer.write("index.html", html.encode())
@@ -49,7 +56,8 @@ def main(
 ) -> None:
     """Write a page about RUNS, a directory of run logs or a CSV."""
     evidence = read_evidence(runs, laws=laws, allocation=allocation, strategies=strategies)
-    written = write_report(evidence, read_slices(store) if store else None, output)
+    slices, held_out = (read_slices(store), read_held_out(store)) if store else (None, None)
+    written = write_report(evidence, slices, output, held_out=held_out)
     if evidence.unfinished:
         click.echo(f"warning: left out {len(evidence.unfinished)} runs without a result", err=True)
     if as_json:

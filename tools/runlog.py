@@ -110,6 +110,25 @@ def read_runs(path: str | os.PathLike[str]) -> list[Run]:
     return runs
 
 
+def refuse_unlike(path: str | os.PathLike[str]) -> None:
+    """Refuse a directory whose complete logs are of different models, training settings or data.
+
+    One law cannot hold for all of them. A CSV says nothing of these, so nothing is checked.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return
+    logs = [(log, read_events(log)[0]) for log in _logs(path) if _read_log(log) is not None]
+    for log, config in logs[1:]:
+        first, reference = logs[0]
+        for part in ("model", "training", "data"):
+            if config.get(part) != reference.get(part):
+                raise RunLogError(
+                    f"{log.name} and {first.name} in {path} differ in {part}: one law cannot hold for both; "
+                    "keep runs of one kind in a folder"
+                )
+
+
 def incomplete_runs(path: str | os.PathLike[str]) -> list[str]:
     """File names of the logs under `path` that have no result yet (none for a CSV)."""
     path = Path(path)

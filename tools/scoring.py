@@ -48,7 +48,8 @@ def score(laws: Laws, runs: Sequence[Run]) -> dict[str, Score]:
 
 def selection_regret(laws: Laws, runs: Sequence[Run]) -> float | None:
     """What choosing a mixture by the laws costs: the measured mean loss of the run they rank first, over that of
-    the run that is the best, minus 1; averaged over budgets with two or more runs scored on every target.
+    the run that is the best, minus 1; averaged over runs ranked first together, and over budgets with two or more
+    runs scored on every target. None where the laws rank nothing, predicting the same for all.
     """
     regrets = []
     for budget in sorted({run.budget for run in runs}):
@@ -56,7 +57,9 @@ def selection_regret(laws: Laws, runs: Sequence[Run]) -> float | None:
         if len(rivals) > 1:
             predicted = laws.predict(draws_matrix(rivals, laws.domains)).mean(1)
             measured = [float(np.mean([run.loss[target] for target in laws.targets])) for run in rivals]
-            regrets.append(measured[int(predicted.argmin())] / min(measured) - 1)
+            first = np.isclose(predicted, predicted.min(), rtol=1e-9)
+            if not first.all():
+                regrets.append(float(np.mean(np.array(measured)[first])) / min(measured) - 1)
     return float(np.mean(regrets)) if regrets else None
 
 

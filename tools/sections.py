@@ -2,14 +2,14 @@
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from tools import figures, loss_figures
-from tools.evidence import Evidence, Strategy, Trial
-from tools.page import Section, paragraph, picture, table
+from tools.evidence import Evidence
+from tools.page import Section, paragraph, percent, picture, table
 from tools.slices import Slices
 from tools.solve import structure
 
@@ -55,6 +55,11 @@ def lead_of(evidence: Evidence) -> str:
     gain = trial.gain(planned) if trial and planned else None
     if trial is None or planned is None or gain is None:
         return text
+    if trial.is_noise(planned):
+        return (
+            f"{text} Trained on {evidence.budget:,.0f} patches, the {name} mixture and sampling in proportion to the "
+            f"data differ by {100 * abs(gain):.1f} % of the mean held-out loss, within the noise of their seeds."
+        )
     noise = f" Seeds of one mixture differ by {100 * planned.spread / planned.loss:.1f} %." if planned.spread else ""
     return (
         f"{text} Trained on {evidence.budget:,.0f} patches, the {name} mixture reaches a mean held-out loss "
@@ -78,12 +83,13 @@ def seen(slices: Slices | None, writer: Writer) -> Section:
 
 def curves(evidence: Evidence, writer: Writer) -> Section:
     """(2) Losses with their fitted curves, and the laws' parameters."""
+    unseen = len(evidence.fitted) < len(evidence.runs)
+    opened = " Open dots are runs of budgets that the fit did not see." if unseen else ""
     warning = "" if evidence.same_runs else " The runs shown are not exactly those the laws were fitted on."
     caption = (
         "Each dot is a run, each panel a domain it was scored on. To the right: more effective draws, that is "
         "patches of the domain itself plus patches of others at what the law says they are worth. Down: better. "
-        "Where dots of every kind lie on the line, the law holds. Open dots are runs of budgets that the fit "
-        "did not see." + warning
+        "Where dots of every kind lie on the line, the law holds." + opened + warning
     )
     body = writer.picture(
         "curves",
@@ -97,13 +103,17 @@ def curves(evidence: Evidence, writer: Writer) -> Section:
             f"{1e3 * law.E:.2f}",
             f"{law.beta:.2f}",
             f"{law.d0:,.0f}",
-            _percent(law.diagnostics.get("mre")),
+            percent(law.diagnostics.get("mre")),
             ", ".join(law.diagnostics.get("bounds_hit", [])) or "none",
         ]
         for name, law in evidence.laws.targets.items()
     ]
     header = ["domain", "floor E, ×10⁻³", "exponent β", "head start d₀, draws", "fit error", "parameters at a bound"]
-    return Section("curves", "Measured losses and the laws", body + table(header, rows))
+    note = paragraph(
+        "A parameter at a bound is one that these runs do not determine; predictions beyond their budgets are then "
+        "unreliable for that domain. E is capped by the lowest loss seen."
+    )
+    return Section("curves", "Measured losses and the laws", body + table(header, rows) + note)
 
 
 def transfer(evidence: Evidence, writer: Writer) -> Section:
@@ -149,7 +159,7 @@ def shares(evidence: Evidence, writer: Writer) -> Section:
         given = {each.name: each.shares for each in evidence.trial.strategies}
     alt = (
         "; ".join(
-            f"{name}: " + ", ".join(f"{domain} {_percent(part)}" for domain, part in each.items())
+            f"{name}: " + ", ".join(f"{domain} {percent(part)}" for domain, part in each.items())
             for name, each in given.items()
         )
         + "."
@@ -160,66 +170,6 @@ def shares(evidence: Evidence, writer: Writer) -> Section:
         "Shares of each strategy",
         writer.picture("shares", figures.shares(given, evidence.laws.domains), alt=alt, caption=caption),
     )
-
-
-def forecast(evidence: Evidence, writer: Writer) -> Section:
-    """(6) Predicted against measured loss, with the verdict on the law and the nulls."""
-    title = "Predicted and measured at a budget the fit never saw"
-    if evidence.trial is None:
-        return Section("forecast", title, paragraph("Not shown: no strategies were given (--strategies)."))
-    caption = (
-        f"Every strategy trained on {evidence.budget:,.0f} patches. Colour says the domain it was scored on, "
-        "marker the strategy, the thin bar the range over seeds. On the dashed line the prediction was exact. "
-        "The spread along the line is mostly that between domains, which proves little; the table "
-        "compares mixtures at this one budget, beside two laws that know less."
-    )
-    body = writer.picture(
-        "forecast",
-        loss_figures.forecast(evidence.trial, evidence.laws),
-        caption=caption,
-        alt="Measured against predicted loss for every strategy and domain, with the identity line.",
-    )
-    rows = [
-        [each.name, "none" if each.correlation is None else f"{each.correlation:.2f}", _percent(each.error)]
-        for each in evidence.verdicts
-    ]
-    note = paragraph("Both are means over domains. “None”: this law predicts the same loss for every mixture.")
-    return Section(
-        "forecast", title, body + table(["law", "correlation across mixtures", "mean relative error"], rows) + note
-    )
-
-
-def result(evidence: Evidence) -> Section:
-    """(7) The final table."""
-    title = "What each strategy reached"
-    if evidence.trial is None:
-        return Section("result", title, paragraph("Not shown: no strategies were given (--strategies)."))
-    domains = evidence.laws.domains
-    header = ["strategy", "measured loss, ×10⁻³", "gain", "predicted loss, ×10⁻³", *domains]
-    rows = [_result_row(each, evidence.trial, domains) for each in evidence.trial.strategies]
-    seeds = sorted({len(each.measured) for each in evidence.trial.strategies})
-    note = (
-        f"Losses are means over the domains at {evidence.budget:,.0f} patches; ± is the standard deviation over "
-        f"{' or '.join(map(str, seeds))} seeds; gain is how much lower the measured loss is than that of "
-        "proportional sampling. The last columns are the shares."
-    )
-    return Section("result", title, table(header, rows) + paragraph(note))
-
-
-def _result_row(strategy: Strategy, trial: Trial, domains: Sequence[str]) -> list[str]:
-    gain, spread = trial.gain(strategy), strategy.spread
-    measured = f"{1e3 * strategy.loss:.2f}" + ("" if spread is None else f" ± {1e3 * spread:.2f}")
-    return [
-        strategy.name,
-        measured,
-        "–" if gain is None else f"{100 * gain:+.1f} %",
-        f"{1e3 * strategy.expected:.2f}",
-        *(_percent(strategy.shares.get(domain, 0.0)) for domain in domains),
-    ]
-
-
-def _percent(part: float | None) -> str:
-    return "–" if part is None else f"{100 * part:.1f} %"
 
 
 def footer_of(evidence: Evidence) -> str:

@@ -26,6 +26,12 @@ def read_slices(path: Path) -> Slices:
     return slices
 
 
+def read_held_out(path: Path) -> dict[str, int]:
+    """Per domain, how many volumes the held-out losses come from."""
+    store = open_store(path)
+    return {domain: len(store.names(domain, "val")) for domain in store.domains}
+
+
 def middle_slice(store: Store, name: str, axis: int) -> NDArray[np.float32]:
     """A slice across the middle of an axis, the next axis to the right and the last upwards, in square pixels."""
     row = store.row(name)

@@ -87,7 +87,8 @@ def train(
     mae = build(options).to(device)
     optimizer = _optimizer(mae, options)
 
-    emit({**config_event(store, shares, options), "host": _host(device)})
+    where = str(Path(store.path).resolve())
+    emit({**config_event(store, shares, options), "store": where, "host": _host(device)})
     start, losses = time.perf_counter(), []
     for step, batch in enumerate(loader, start=1):
         _set_rate(optimizer, step, options)
@@ -116,10 +117,10 @@ def build(options: TrainOptions) -> MaskedAutoencoder:
 
 
 def config_event(store: Store, shares: Mapping[str, float], options: TrainOptions) -> dict[str, Any]:
-    """The first line of a run log, but for the host: everything that decides what the run learns."""
+    """The first line of a run log, but for where it ran: everything that decides what the run learns."""
     every = {domain: float(shares.get(domain, 0.0)) for domain in sorted({*store.domains, *shares})}
-    where = str(Path(store.path).resolve())
-    return {"event": "config", "schema_version": SCHEMA_VERSION, **options.recorded(), "shares": every, "store": where}
+    recorded = {**options.recorded(), "shares": every, "data": store.fingerprint}
+    return {"event": "config", "schema_version": SCHEMA_VERSION, **recorded}
 
 
 def device_of(name: str) -> torch.device:
@@ -202,6 +203,8 @@ def main(
     name = run or f"{strategy or 'mixture'}-{flags['draws']}-{flags['seed']}"
     options = options_from(flags, run=name, strategy=strategy)
     log = new_log(Path(runs), name)
+    if checkpoint:
+        Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)  # rather than fail when all is trained
 
     def emit(event: dict[str, Any]) -> None:
         append_event(log, event)
