@@ -16,8 +16,10 @@ from mixio.store import Store, open_store
 settings.register_profile("mixio", deadline=None)
 settings.load_profile("mixio")
 
-VOLUMES = Path(os.environ.get("MIXIO_VOLUMES", Path(__file__).resolve().parents[2] / "shared" / "volumes"))
-"""Real volumes, where they are at hand; tests that need them skip elsewhere."""
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+VOLUMES = Path(os.environ.get("MIXIO_VOLUMES", SHARED / "volumes"))
+RUNS = Path(os.environ.get("MIXIO_RUNS", SHARED / "runs"))
+"""Real volumes and training runs, where they are at hand; tests that need them skip elsewhere."""
 
 SUBJECTS = {"abdomen-ct": 6, "brain-t1": 4, "pet": 3}
 SHAPES = {"abdomen-ct": (40, 36, 30), "brain-t1": (33, 40, 37), "pet": (20, 18, 12)}

@@ -1,6 +1,5 @@
 import csv
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +8,12 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from mixio.errors import FitError
+from tests.conftest import RUNS
 from tests.truths import DOMAINS, planted, runs_under
 from tools.fitting import fingerprint, fit_laws
 from tools.runlog import Run, draws_matrix
 
-REGMIX = Path(__file__).parents[2] / "shared" / "runs" / "regmix"
+REGMIX = RUNS / "regmix"
 
 
 @settings(max_examples=25, deadline=None)
