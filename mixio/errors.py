@@ -3,6 +3,7 @@
     MixioError
     ├── InvalidArgument      a wrong argument; also a ValueError
     ├── SourceError          a source volume that cannot be read or trusted
+    │   └── SourceTooLarge       one that needs more memory than it may have
     ├── StoreError           no store there, a half-written one, one of a newer schema
     │   └── DamagedChunkError    stored bytes that do not match their checksum
     ├── AllocationError      shares that cannot be drawn from; also a ValueError
@@ -24,6 +25,14 @@ class InvalidArgument(MixioError, ValueError):
 
 class SourceError(MixioError):
     """A source volume that cannot be read or trusted; the converter puts it in quarantine."""
+
+
+class SourceTooLarge(SourceError):
+    """A source whose voxels need more memory than it may have; `needed` says how many bytes."""
+
+    def __init__(self, message: str, *, needed: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
 
 
 class StoreError(MixioError):

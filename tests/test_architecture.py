@@ -20,13 +20,13 @@ ORDER = """errors volume terminal readers preprocess blob stores manifest source
 allocation draws mixture patches store normalize ledger dataset loader cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
-    "nibabel": {"mixio/readers/nifti.py"},
+    "nibabel": {"mixio/readers/nifti.py", "mixio/readers/mgh.py"},
     "pyarrow": {"mixio/manifest.py"},
     "numcodecs": {"mixio/blob.py"},
     "google_crc32c": {"mixio/blob.py"},
     "zarr": set(),
     "pydicom": set(),
-    "SimpleITK": set(),
+    "SimpleITK": {"mixio/readers/itk.py"},
 }
 
 

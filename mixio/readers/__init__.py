@@ -4,72 +4,102 @@ A source is a file, or a folder of DICOM. It holds one volume, or several parts:
 of a folder, the arrays of an archive. What cannot be trusted raises `SourceError` with the reason.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
-from mixio.errors import InvalidArgument, SourceError
-from mixio.readers.nifti import SUFFIXES, read_nifti
+from mixio.errors import SourceError
+from mixio.readers.archive import read_archive
+from mixio.readers.metaio import metaio_data, parse_metaio, read_metaio
+from mixio.readers.mgh import read_mgh
+from mixio.readers.names import (
+    ARCHIVE,
+    IMAGES,
+    METAIO,
+    MGH,
+    NIFTI,
+    NRRD,
+    SLICE,
+    SUFFIXES,
+    has_suffix,
+    header_of,
+    image_of,
+    is_volume,
+    stem_of,
+)
+from mixio.readers.nifti import read_nifti
+from mixio.readers.nrrd import nrrd_data, parse_nrrd, read_nrrd
+from mixio.readers.parts import FRAMES, Part, ReadOptions
 from mixio.volume import Volume
 
-FRAMES = ("first", "mean", "each")
+__all__ = ["FRAMES", "Part", "ReadOptions", "files_of", "is_volume", "read_parts", "read_volume", "stem_of"]
+
+_DEFAULTS = ReadOptions()
+_LFS = b"version https://git-lfs"
+_READERS: list[tuple[tuple[str, ...], Callable[[Path, ReadOptions], Iterator[Part]]]] = [
+    ((*NIFTI, *IMAGES), read_nifti),
+    (MGH, read_mgh),
+    (NRRD, read_nrrd),
+    (METAIO, read_metaio),
+    (ARCHIVE, read_archive),
+]
 
 
-@dataclass(frozen=True)
-class ReadOptions:
-    """How to read what a file leaves open.
+def read_parts(path: Path, options: ReadOptions = _DEFAULTS) -> Iterator[Part]:
+    """The volumes of the source at `path`, one at a time, not reoriented.
 
-    `frames` chooses from a 4D source: `first`, `mean` or `each` (None: refused). `item` picks one part: a frame's
-    number, or `array/number` in an archive. `assume_affine` accepts a file that does not say where left and right
-    are; `spacing` in mm is that of files that say nothing at all. `max_bytes` bounds the decoded voxels of a part.
+    Raises `SourceError` with the reason for a source that cannot be trusted, `SourceTooLarge` for one whose voxels
+    exceed `options.max_bytes`; both before a part of it is yielded, but for a file that changes while it is read.
     """
-
-    frames: str | None = None
-    item: str | None = None
-    assume_affine: bool = False
-    spacing: tuple[float, float, float] | None = None
-    max_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.frames is not None and self.frames not in FRAMES:
-            raise InvalidArgument(f"frames must be one of {', '.join(FRAMES)}, got {self.frames!r}")
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """One volume of a source; `name` is empty where the source holds one, else tells it from its siblings.
-
-    `notes` are facts worth keeping, such as `{"affine": "assumed"}`; no text of a header is among them.
-    """
-
-    name: str
-    volume: Volume
-    notes: dict[str, str]
-
-
-def is_volume(path: Path) -> bool:
-    """Whether the file name is one of a format that `read_volume` knows."""
-    return path.name.lower().endswith(SUFFIXES)
-
-
-def stem_of(path: Path) -> str:
-    """The file name without its format suffix, `.nii.gz` included."""
-    suffix = next((s for s in reversed(SUFFIXES) if path.name.lower().endswith(s)), path.suffix)
-    return path.name[: len(path.name) - len(suffix)] if suffix else path.name
-
-
-def read_parts(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[Part]:
-    """The volumes of the source at `path`, one at a time, not reoriented."""
-    yield Part("", read_volume(path), {})
-
-
-def read_volume(path: Path) -> Volume:
-    """Read the volume at `path`; raises `SourceError` with the reason if it cannot be trusted."""
-    if not path.exists():
-        raise SourceError(f"{path.name}: no such file")
-    if not is_volume(path):
-        raise SourceError(f"{path.name}: not a known format; expected one of {', '.join(SUFFIXES)}")
     try:
-        return read_nifti(path)
+        yield from _reader_of(path)(path, options)
     except OSError as error:
-        raise SourceError(f"{path.name}: cannot be read ({error.strerror or error})") from error
+        raise SourceError(f"{path.name}: cannot be read ({error.strerror or error}); check the disk") from error
+
+
+def read_volume(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
+    """The one volume of the source at `path`; raises `SourceError` as `read_parts`, and if there are several."""
+    parts = list(islice(read_parts(path, options), 2))
+    if len(parts) != 1:
+        raise SourceError(f"{path.name}: holds several volumes, expected one; name one of them as item")
+    return parts[0].volume
+
+
+def files_of(path: Path) -> list[Path]:
+    """All files that the source at `path` consists of, for checksums and stamps; the header of a pair first.
+
+    Never raises for a source that cannot be read: its own file is listed then, and reading it tells the reason.
+    """
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    try:
+        if has_suffix(path, (*NIFTI, *IMAGES)):
+            header = header_of(path)
+            return list(dict.fromkeys([header, image_of(header)]))
+        if has_suffix(path, NRRD):
+            return list(dict.fromkeys([path, nrrd_data(path, *parse_nrrd(path)).path]))
+        if has_suffix(path, METAIO):
+            return list(dict.fromkeys([path, metaio_data(path, *parse_metaio(path)).path]))
+    except (SourceError, OSError):
+        pass
+    return [path]
+
+
+def _reader_of(path: Path) -> Callable[[Path, ReadOptions], Iterator[Part]]:
+    if path.is_dir() or has_suffix(path, SLICE):
+        from mixio.readers.dicom import read_dicom
+
+        return read_dicom
+    if not path.exists():
+        raise SourceError(f"{path.name}: no such file; is the disk mounted?")
+    for suffixes, read in _READERS:
+        if has_suffix(path, suffixes):
+            _refuse_pointer(path)
+            return read
+    raise SourceError(f"{path.name}: not a known format; expected one of {', '.join(SUFFIXES)}, or a DICOM folder")
+
+
+def _refuse_pointer(path: Path) -> None:
+    with open(path, "rb") as file:
+        if file.read(len(_LFS)) == _LFS:
+            raise SourceError(f"{path.name}: a git-LFS pointer, not the data; fetch it with git lfs pull")

@@ -1,107 +1,125 @@
-"""NIfTI-1 and NIfTI-2, plain or gzipped, to a `Volume`.
+"""NIfTI-1 and NIfTI-2, one file or a pair, plain or gzipped.
 
-nibabel parses the header and maps the array; this file adds what nibabel leaves to its caller: gzip is read to
-its end, so that a damaged file fails its CRC instead of giving wrong voxels, the size that the header claims is
-checked against the bytes that are there before anything is allocated, and what is not one scalar volume is
-refused by name.
+nibabel understands the first 540 bytes; the voxels are read by `frames`, which checks what nibabel leaves to its
+caller. Extensions and the text fields of the header are never looked at.
 """
 
-import gzip
-import zlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from mixio.errors import SourceError
-from mixio.volume import Volume
+from mixio.readers.affines import checked_affine, is_usable, stand_in
+from mixio.readers.frames import parts_of
+from mixio.readers.layout import Data, Layout, checked_dtype, checked_shape
+from mixio.readers.names import header_of, image_of
+from mixio.readers.parts import Part, ReadOptions
+from mixio.readers.streams import encoding_of, open_stream
 
-SUFFIXES = (".nii", ".nii.gz")
-_ALLOWED_KINDS = "iuf"
 _MM = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+_SINGLE: dict[bytes, tuple[Any, int]] = {b"n+1": (nib.nifti1.Nifti1Header, 352), b"n+2": (nib.nifti2.Nifti2Header, 544)}
+_PAIR: dict[bytes, tuple[Any, int]] = {
+    b"ni1": (nib.nifti1.Nifti1PairHeader, 0),
+    b"ni2": (nib.nifti2.Nifti2PairHeader, 0),
+}
+_LONGEST = 540
+_SILENT = logging.Logger("mixio.silent")  # what nibabel finds is raised, and needs no log
+_SILENT.addHandler(logging.NullHandler())
 
 
-def read_nifti(path: Path) -> Volume:
-    """Read one NIfTI file, not reoriented, with its stored dtype.
+def read_nifti(path: Path, options: ReadOptions) -> Iterator[Part]:
+    """The parts of a NIfTI file, not reoriented.
 
-    Integers keep their dtype with slope and intercept beside them; floats become float32, scaled.
-    Raises `SourceError` for anything but one finite, scalar, three-dimensional volume with a usable affine.
+    Raises `SourceError` for anything but scalar, three-dimensional volumes with a usable affine.
     """
-    content = _content(path)
-    image = _parse(content, path)
-    header = image.header
-    shape = _checked_shape(tuple(int(n) for n in header.get_data_shape()), path)
-    dtype = header.get_data_dtype()
-    if dtype.kind not in _ALLOWED_KINDS:
-        raise SourceError(f"{path.name}: voxels of type {dtype} are not one number each; split the channels first")
-    offset = int(image.dataobj.offset)
-    needed = offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    if needed > len(content):
-        raise SourceError(f"{path.name}: the header claims {needed} bytes, the file holds {len(content)}; truncated?")
-    stored = np.ndarray(shape, dtype, content, offset=offset, order="F")
-    slope, inter = float(image.dataobj.slope), float(image.dataobj.inter)
-    volume = _volume(stored, slope, inter, _checked_affine(image, path))
-    if stored.dtype.kind == "f" and np.isinf(volume.voxels).sum() > np.isinf(stored).sum():
-        raise SourceError(f"{path.name}: holds numbers too large for float32; rescale it first")
-    return volume
+    yield from parts_of(nifti_layout(path, options), options)
 
 
-def _content(path: Path) -> bytes:
-    raw = path.read_bytes()
-    if path.suffix.lower() != ".gz":
-        return raw
+def nifti_layout(path: Path, options: ReadOptions) -> Layout:
+    """What the header at `path`, a single file or the `.hdr` or `.img` of a pair, claims."""
+    path = header_of(path)
+    image = image_of(path)
+    with open_stream(Data(path, encoding_of(path)), path.name) as stream:
+        content = stream.read(_LONGEST)
+    header, least = _parse(content, path, is_single=image == path)
     try:
-        return gzip.decompress(raw)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path.name}: gzip stream is damaged ({error}); fetch the file again") from error
+        with np.errstate(all="ignore"):
+            shape = checked_shape(tuple(int(n) for n in header.get_data_shape()), path.name)
+            dtype = checked_dtype(header.get_data_dtype(), path.name)
+            offset = int(header.get_data_offset())
+            slope, inter = header.get_slope_inter()
+            affine, notes = _affine(header, options, path.name)
+    except (HeaderDataError, ValueError, OverflowError) as error:
+        raise SourceError(f"{path.name}: unreadable NIfTI header ({error}); make the file again") from error
+    if offset < least:
+        raise SourceError(f"{path.name}: voxels cannot begin at byte {offset}, expected {least} or more")
+    if not np.isfinite([header["scl_slope"], header["scl_inter"]]).all():
+        notes["slope"] = "ignored"
+    slope, inter = (1.0, 0.0) if slope is None else (float(slope), float(inter))
+    return Layout(path.name, Data(image, encoding_of(image)), offset, dtype, shape, affine, slope, inter, notes)
 
 
-def _parse(content: bytes, path: Path) -> Any:
-    kinds = (nib.nifti1.Nifti1Image, nib.nifti2.Nifti2Image)
-    for kind in kinds:
-        if kind.header_class.may_contain_header(content[:1024]):
-            try:
-                with nib.imageglobals.LoggingOutputSuppressor():
-                    return kind.from_bytes(content)
-            except (ImageFileError, HeaderDataError, ValueError, OverflowError, OSError, EOFError) as error:
-                raise SourceError(f"{path.name}: unreadable NIfTI header ({error})") from error
-    raise SourceError(f"{path.name}: not a NIfTI file ({len(content)} bytes)")
-
-
-def _checked_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3:
-        raise SourceError(f"{path.name}: shape {shape} is not one 3D volume; extract the frame to convert first")
-    if min(shape) < 1:
-        raise SourceError(f"{path.name}: shape {shape} has an empty axis")
-    return shape[0], shape[1], shape[2]
-
-
-def _checked_affine(image: Any, path: Path) -> NDArray[np.float64]:
-    header = image.header
-    affine = np.asarray(image.affine, dtype=np.float64).copy()
-    affine[:3] *= _MM[header.get_xyzt_units()[0]]
-    if int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0:
+def _parse(content: bytes, path: Path, *, is_single: bool) -> tuple[Any, int]:
+    """The header, and the first byte at which voxels may begin."""
+    magic = {content[344:347], content[4:7]}
+    kinds, others = (_SINGLE, _PAIR) if is_single else (_PAIR, _SINGLE)
+    for kind, least in (kinds[m] for m in magic & kinds.keys()):
+        try:
+            header = kind(content[: kind.sizeof_hdr], check=False)
+            header.check_fix(logger=_SILENT)
+            return header, least
+        except (HeaderDataError, ValueError, OverflowError, nib.wrapstruct.WrapStructError) as error:
+            raise SourceError(f"{path.name}: unreadable NIfTI header ({error}); make the file again") from error
+    if magic & others.keys():
         raise SourceError(
-            f"{path.name}: neither qform nor sform is set, so left and right are unknown; set one in the header"
+            f"{path.name}: the header says it is {'half of a pair' if is_single else 'a single file'}, "
+            f"the name says the opposite; rename it to {'.hdr and .img' if is_single else '.nii'}"
         )
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) <= 1e-6 * np.prod(spacing):
-        raise SourceError(f"{path.name}: the affine is singular or not finite; repair the header")
-    return affine
+    if nib.AnalyzeHeader.may_contain_header(content[:348]) and not is_single:
+        raise SourceError(
+            f"{path.name}: an Analyze 7.5 header, which does not say where left and right are; convert it to NIfTI"
+        )
+    raise SourceError(f"{path.name}: not a NIfTI file ({len(content)} bytes of header read); fetch the file again")
 
 
-def _volume(stored: NDArray[Any], slope: float, inter: float, affine: NDArray[np.float64]) -> Volume:
-    if stored.dtype.kind in "iu":
-        native = stored.dtype.newbyteorder("=")
-        return Volume(stored.astype(native, copy=False), affine, slope, inter)
-    real = stored.astype(np.float64 if stored.dtype.itemsize > 4 else np.float32)
-    if (slope, inter) != (1.0, 0.0):
-        real = real.astype(np.float64) * slope + inter
-    with np.errstate(over="ignore"):
-        return Volume(real.astype(np.float32), affine)
+def _affine(header: Any, options: ReadOptions, name: str) -> tuple[NDArray[np.float64], dict[str, str]]:
+    """The sform, or else the qform, in mm; what to do where neither is there or the sform is broken."""
+    unit = int(header["xyzt_units"]) % 8
+    if unit not in (0, 1, 2, 3):
+        raise SourceError(f"{name}: lengths in unknown unit {unit}, expected 0 to 3; repair xyzt_units in the header")
+    factor = _MM[header.get_xyzt_units()[0]]
+    has_sform, has_qform = int(header["sform_code"]) != 0, int(header["qform_code"]) != 0
+    if not has_sform and not has_qform:
+        base = _in_mm(header.get_base_affine(), factor)
+        return stand_in(base, options, name, why="neither qform nor sform is set")
+    best = _in_mm(header.get_best_affine(), factor)
+    if has_sform and has_qform and not is_usable(best):
+        return _qform_instead(header, options, name)
+    return checked_affine(best, name), {}
+
+
+def _qform_instead(header: Any, options: ReadOptions, name: str) -> tuple[NDArray[np.float64], dict[str, str]]:
+    try:
+        qform = _in_mm(header.get_qform(), _MM[header.get_xyzt_units()[0]])
+    except HeaderDataError:
+        qform = np.full((4, 4), np.nan)
+    if not is_usable(qform):
+        raise SourceError(f"{name}: the affine is singular or not finite; repair the header")
+    if not options.assume_affine:
+        raise SourceError(
+            f"{name}: the affine is singular or not finite: the sform is, the qform is not; "
+            "repair the header, or take the qform with --assume-affine"
+        )
+    return qform, {"affine": "qform"}
+
+
+def _in_mm(affine: NDArray[np.floating[Any]], factor: float) -> NDArray[np.float64]:
+    scaled = np.array(affine, dtype=np.float64)
+    scaled[:3] *= factor
+    return scaled
