@@ -22,7 +22,7 @@ from mixio.readers.names import header_of, image_of
 from mixio.readers.parts import Part, ReadOptions
 from mixio.readers.streams import encoding_of, open_stream
 
-_MM = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by unit code: unknown, meter, mm, micron
 _SINGLE: dict[bytes, tuple[Any, int]] = {b"n+1": (nib.nifti1.Nifti1Header, 352), b"n+2": (nib.nifti2.Nifti2Header, 544)}
 _PAIR: dict[bytes, tuple[Any, int]] = {
     b"ni1": (nib.nifti1.Nifti1PairHeader, 0),
@@ -91,22 +91,25 @@ def _parse(content: bytes, path: Path, *, is_single: bool) -> tuple[Any, int]:
 def _affine(header: Any, options: ReadOptions, name: str) -> tuple[NDArray[np.float64], dict[str, str]]:
     """The sform, or else the qform, in mm; what to do where neither is there or the sform is broken."""
     unit = int(header["xyzt_units"]) % 8
-    if unit not in (0, 1, 2, 3):
+    if unit not in _MM:
         raise SourceError(f"{name}: lengths in unknown unit {unit}, expected 0 to 3; repair xyzt_units in the header")
-    factor = _MM[header.get_xyzt_units()[0]]
+    factor = _MM[unit]
     has_sform, has_qform = int(header["sform_code"]) != 0, int(header["qform_code"]) != 0
     if not has_sform and not has_qform:
         base = _in_mm(header.get_base_affine(), factor)
         return stand_in(base, options, name, why="neither qform nor sform is set")
     best = _in_mm(header.get_best_affine(), factor)
     if has_sform and has_qform and not is_usable(best):
-        return _qform_instead(header, options, name)
+        return _qform_instead(header, factor, options, name)
     return checked_affine(best, name), {}
 
 
-def _qform_instead(header: Any, options: ReadOptions, name: str) -> tuple[NDArray[np.float64], dict[str, str]]:
+def _qform_instead(
+    header: Any, factor: float, options: ReadOptions, name: str
+) -> tuple[NDArray[np.float64], dict[str, str]]:
+    """The qform of a header whose sform is broken, if `options` allow it."""
     try:
-        qform = _in_mm(header.get_qform(), _MM[header.get_xyzt_units()[0]])
+        qform = _in_mm(header.get_qform(), factor)
     except HeaderDataError:
         qform = np.full((4, 4), np.nan)
     if not is_usable(qform):
