@@ -61,7 +61,7 @@ OUTCOMES = {
     "nifti-rs_fuzz_artifacts_crash-1.nii": "unreadable NIfTI header",
     "nifti-rs_fuzz_artifacts_crash-98aa054390f8d3f932f190dc22ef62c6ff2d6619.nii": "unreadable NIfTI header",
     "nifti-rs_fuzz_artifacts_crash-d03c6346fe83a026738f6b8cd2a9335a3f8cb158.nii": "unreadable NIfTI header",
-    "nifti-rs_fuzz_artifacts_crash-ed7d46344d7efb3b9f0c374d66d2e02f66cc447d.nii": "the header says it is half of a pair",
+    "nifti-rs_fuzz_artifacts_crash-ed7d46344d7efb3b9f0c374d66d2e02f66cc447d.nii": "the header says it is half",
     "nifti-rs_minimal.hdr": UNKNOWN_SIDES,
     "nifti-rs_minimal.img": UNKNOWN_SIDES,
     "nifti-rs_minimal2.hdr": "its .img file is not beside it; a pair needs both",
