@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mixio import __version__
 from mixio.convert import QUARANTINE, Summary, convert
-from mixio.recipes import RECIPES, flags_of, summary_of, table
+from mixio.recipes import RECIPES, flags_of, left_out, summary_of, table
 from mixio.recipes.tables import as_csv, write_table
 from mixio.settings import Settings, settings_of
 from mixio.store import Store, open_store
@@ -176,4 +176,7 @@ def recipe_command(name: str, root: Path, output: Path | None) -> None:
         write_table(rows, output)
         wrote, source = f"wrote {output}", str(output)
     click.echo(f"{len(rows)} volumes: {counts}", err=True)
+    if others := left_out(rows, root):
+        manual = f"python -m pydoc mixio.recipes.{name.replace('-', '_')}"
+        click.echo(f"{others} other volume files in {root} are left out, as {manual} says", err=True)
     click.echo(f"{wrote}; next: mixio convert {source} STORE {flags_of(name)}".rstrip(), err=True)

@@ -81,11 +81,26 @@ def test_both_kinds_of_table_say_the_same(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "t.jsonl").read_text().splitlines()[0])["split"] == "train"
 
 
+def test_paths_are_absolute_wherever_the_recipe_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree(tmp_path / "data", *AMOS)
+    monkeypatch.chdir(tmp_path)
+    assert table("amos22", Path("data"))[0]["path"] == str(tmp_path.resolve() / "data/imagesTr/amos_0001.nii.gz")
+
+
 def test_the_names_are_listed_with_a_line_each() -> None:
     result = run("recipe", "--list")
     assert [line.split()[0] for line in result.stdout.splitlines()] == list(RECIPES)
     assert "amos22        AMOS 2022: abdominal CT and MRI" in result.stdout
     assert result.stdout.strip() in run("recipe", "-h").stdout.replace("\n  ", "\n")
+
+
+def test_what_is_left_out_is_counted_and_where_to_read_why(tmp_path: Path) -> None:
+    tree(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/func/sub-01_task-rest_bold.nii.gz", ".git/a.nii.gz")
+    tree(tmp_path, "derivatives/prep/sub-01/sub-01_dseg.nii.gz", "sub-01/dwi/sub-01_dwi.nii.gz")
+    result = run("recipe", "bids", tmp_path, "-o", tmp_path / "bids.csv")
+    message = f"2 other volume files in {tmp_path} are left out, as python -m pydoc mixio.recipes.bids says\n"
+    assert message in result.stderr
+    assert "left out" not in run("recipe", "amos22", tree(tmp_path / "amos", *AMOS)).stderr
 
 
 def test_an_unknown_name_is_refused_with_the_names(tmp_path: Path) -> None:

@@ -158,9 +158,11 @@ def test_hecktor_2021(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("label", ["CHUM-001", "CHUM_001"])
-def test_hecktor_2022(tmp_path: Path, label: str) -> None:
-    training, testing = "hecktor2022_training", "hecktor2022_testing"
+@pytest.mark.parametrize(
+    ("testing", "label"), [("hecktor2022_testing", "CHUM-001"), ("hecktor2022_testing", "CHUM_001"), ("H", "CHUM-001")]
+)
+def test_hecktor_2022(tmp_path: Path, testing: str, label: str) -> None:
+    training = "hecktor2022_training"
     tree(tmp_path, *(f"{training}/imagesTr/CHUM-001__{kind}.nii.gz" for kind in ("CT", "PT")))
     tree(tmp_path, f"{training}/labelsTr/{label}.nii.gz", f"{testing}/imagesTs/USZ-001__PT.nii.gz")
     (tmp_path / training / "hecktor2022_endpoint_training.csv").write_text("PatientID,Relapse,RFS\nCHUM-001,0,2000\n")

@@ -33,12 +33,13 @@ def test_bids_takes_structural_images_and_pet(tmp_path: Path) -> None:
 def test_bids_labels_are_derivatives_on_the_image(tmp_path: Path) -> None:
     derived = "derivatives/prep/sub-01/anat/sub-01"
     tree(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", f"{derived}_desc-aseg_dseg.nii.gz", f"{derived}_dseg.nii.gz")
-    tree(tmp_path, f"{derived}_space-MNI152NLin2009cAsym_dseg.nii.gz", f"{derived}_run-2_mask.nii.gz")
+    tree(tmp_path, f"{derived}_space-MNI152Lin_desc-far_dseg.nii.gz", f"{derived}_run-2_mask.nii.gz")
+    tree(tmp_path, f"{derived}_space-orig_desc-near_mask.nii.gz")
     tree(tmp_path, f"{derived}_label-GM_probseg.nii.gz", "derivatives/my tool/sub-01/sub-01_label-lesion_mask.nii.gz")
     assert listed("bids", tmp_path) == (
-        "path,domain,modality,subject,label:my-tool-lesion,label:prep-aseg,label:prep-dseg\n"
+        "path,domain,modality,subject,label:my-tool-lesion,label:prep-aseg,label:prep-dseg,label:prep-near\n"
         "sub-01/anat/sub-01_T1w.nii.gz,brain-t1,MR,sub-01,derivatives/my tool/sub-01/sub-01_label-lesion_mask.nii.gz,"
-        f"{derived}_desc-aseg_dseg.nii.gz,{derived}_dseg.nii.gz\n"
+        f"{derived}_desc-aseg_dseg.nii.gz,{derived}_dseg.nii.gz,{derived}_space-orig_desc-near_mask.nii.gz\n"
     )
 
 
@@ -109,6 +110,8 @@ def test_oasis1_without_the_table_reads_the_sessions_texts(tmp_path: Path) -> No
         text = f"SESSION ID:   {session}\n\nAGE:          55\n{line}\n"
         (tmp_path / "disc1" / session / f"{session}.txt").write_text(text)
     assert [row.get("target") for row in table("oasis1", tmp_path)] == ["1", None]
+    (tmp_path / "oasis_cross-sectional.csv").write_text("ID,CDR\nOAS1_0003_MR1,2.0\n")
+    assert [row.get("target") for row in table("oasis1", tmp_path)] == ["1", "2"]
 
 
 def test_oasis1_with_only_a_spreadsheet_says_to_save_it(tmp_path: Path) -> None:

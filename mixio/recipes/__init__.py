@@ -4,10 +4,13 @@ A recipe knows the layout that a data set is published in, and fills in the colu
 domain, modality, subject, split, unit, label and class target. It opens no image.
 """
 
+import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from mixio.errors import InvalidArgument
+from mixio.readers import is_volume
 from mixio.recipes import amos22, bhsd, bids, brats_africa, hecktor, medmnist3d, msd, oasis1, openmind
 from mixio.recipes.layout import Recipe, Row
 
@@ -57,6 +60,17 @@ def table(name: str, root: Path) -> list[Row]:
             f"{root}: {twice[0][0]} would be listed twice; give a folder that holds the data set once"
         )
     return rows
+
+
+def left_out(rows: Iterable[Row], root: Path) -> int:
+    """How many files below `root` are volumes by name, but no volume or label of the rows; hidden ones aside."""
+    listed = {value for row in rows for name, value in row.items() if name == "path" or name.startswith("label")}
+    count = 0
+    for place, folders, names in os.walk(root.resolve()):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        shown = (name for name in names if not name.startswith(".") and is_volume(Path(name)))
+        count += sum(os.path.join(place, name) not in listed for name in shown)
+    return count
 
 
 def _recipe(name: str) -> Recipe:

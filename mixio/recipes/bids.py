@@ -15,8 +15,9 @@ derivatives/PIPELINE/sub-01/anat/sub-01_desc-aseg_dseg.nii.gz      and label-les
 - `domain` is by suffix: T1w `brain-t1` (with a contrast agent `brain-t1c`), T2w `brain-t2`, FLAIR `brain-flair`, PDw
   `brain-pd`, and so on. A data set of another part of the body needs its domains renamed in the table.
 - Left out: func, dwi, perf and fmap, phase and complex parts, and files that are read in groups (MP2RAGE, VFA, ...).
-- `label:PIPELINE-NAME`: the `_dseg` and `_mask` files of the same session and entities in `derivatives`, unless they
-  are in the space of a template; where several images share the entities, only if `space-T1w` or another says whose.
+- `label:PIPELINE-NAME`: the `_dseg` and `_mask` files of the same session and entities in `derivatives` (the first
+  where several are of one name), unless they are in the space of a template; where several images share the entities,
+  only if `space-T1w` or another says whose.
 - `subject`: `sub-01`; sessions of a subject stay together. `unit`: that of a PET's sidecar.
 - `target` is empty: which column of `participants.tsv` is a target, only you can say. `split`: BIDS has none.
 """

@@ -49,13 +49,13 @@ def rows(root: Path) -> Iterator[Row]:
                 "brain-t1",
                 modality="MR",
                 subject=session.name[: len("OAS1_0001")],
-                target=_rating(session) if ratings is None else ratings.get(session.name),
+                target=ratings[session.name] if session.name in ratings else _rating(session),
                 label=next(iter(visible(session / "FSL_SEG", "*_fseg.hdr")), None),
             )
 
 
-def _ratings(root: Path) -> dict[str, str | None] | None:
-    """The CDR by session; None if there is no table of them, and the sessions' own text files must do."""
+def _ratings(root: Path) -> dict[str, str | None]:
+    """The CDR by session; empty if there is no table of them, and the sessions' own text files must do."""
     tables = [p for p in visible(root, _TABLE) if p.is_file()]
     readable = [p for p in tables if p.suffix.lower() == ".csv"]
     if readable:
@@ -63,7 +63,7 @@ def _ratings(root: Path) -> dict[str, str | None] | None:
     sheets = [p for p in tables if p.suffix.lower() in (".xlsx", ".xls")]
     if sheets and not visible(root, "**/OAS1_????_MR?/OAS1_*.txt"):
         raise InvalidArgument(f"{sheets[0]}: a spreadsheet is not read; save it as .csv beside it")
-    return None
+    return {}
 
 
 def _rating(session: Path) -> str | None:
