@@ -18,7 +18,8 @@ derivatives/PIPELINE/sub-01/anat/sub-01_desc-aseg_dseg.nii.gz      and label-les
 - `label:PIPELINE-NAME`: the `_dseg` and `_mask` files of the same session and entities in `derivatives` (the first
   where several are of one name), unless they are in the space of a template; where several images share the entities,
   only if `space-T1w` or another says whose.
-- `subject`: `sub-01`; sessions of a subject stay together. `unit`: that of a PET's sidecar.
+- `subject`: `sub-01`; sessions of a subject stay together. `unit`: that of a PET's sidecar. A dynamic PET is 4D and
+  needs `--frames`.
 - `target` is empty: which column of `participants.tsv` is a target, only you can say. `split`: BIDS has none.
 """
 
