@@ -1,10 +1,11 @@
-"""The `mixio` command: convert, inspect, verify.
+"""The `mixio` command: convert, inspect, verify, recipe.
 
 Long work shows a progress bar on a terminal and plain lines elsewhere. Exit codes: 0 done, 1 finished with faults
 (listed), 2 wrong use; what a user can cause ends in one line that says what to do, never in a traceback.
 """
 
 import json
+from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from rich.table import Table
 
 from mixio import __version__
 from mixio.convert import QUARANTINE, Summary, convert
+from mixio.recipes import RECIPES, flags_of, left_out, summary_of, table
+from mixio.recipes.tables import as_csv, write_table
 from mixio.settings import Settings, settings_of
 from mixio.store import Store, open_store
 from mixio.terminal import Reporter, one_line_errors
@@ -140,3 +143,40 @@ def verify_command(store: Path, as_json: bool) -> None:
             click.echo(f"next: delete the damaged volumes' folders in {opened.path} and run mixio convert again")
     if damage:
         click.get_current_context().exit(1)
+
+
+def _recipe_lines() -> str:
+    return "\n".join(f"{name:<14}{summary_of(name)}" for name in RECIPES)
+
+
+def _list_recipes(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        click.echo(_recipe_lines())
+        context.exit()
+
+
+@main.command("recipe", context_settings=_CONTEXT, epilog=f"\b\n{_recipe_lines()}")
+@click.argument("name")
+@click.argument("root", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write a .csv or .jsonl.  [default: CSV to stdout]"
+)
+@click.option("--list", is_flag=True, is_eager=True, expose_value=False, callback=_list_recipes, help="List the names.")
+def recipe_command(name: str, root: Path, output: Path | None) -> None:
+    """The table of sources of a public data set: NAME is one of those below, ROOT the folder it was unpacked in.
+
+    Paths are absolute on stdout, and relative to the table in a file.
+    """
+    rows = table(name, root)
+    counts = ", ".join(f"{domain} {n}" for domain, n in sorted(Counter(row["domain"] for row in rows).items()))
+    if output is None:
+        click.echo(as_csv(rows), nl=False)
+        wrote, source = f"save it with -o {name}.csv", f"{name}.csv"
+    else:
+        write_table(rows, output)
+        wrote, source = f"wrote {output}", str(output)
+    click.echo(f"{len(rows)} volumes: {counts}", err=True)
+    if others := left_out(rows, root):
+        manual = f"python -m pydoc mixio.recipes.{name.replace('-', '_')}"
+        click.echo(f"{others} other volume files in {root} are left out, as {manual} says", err=True)
+    click.echo(f"{wrote}; next: mixio convert {source} STORE {flags_of(name)}".rstrip(), err=True)

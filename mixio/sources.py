@@ -1,18 +1,23 @@
 """What to convert: a table of sources, or a folder of domains.
 
 A table (`.csv`, `.jsonl`, `.parquet`) has one volume a row. `path` and `domain` are needed; `modality`,
-`subject`, `split`, `target`, `unit`, `key`, `label` and `label:<name>` are understood; other columns are ignored.
-Paths are relative to the table. A folder has one subfolder a domain, with the volumes in it.
+`subject`, `split`, `target`, `unit`, `key`, `item`, `spacing`, `label` and `label:<name>` are understood; other
+columns are ignored. A path is a file, a folder of DICOM, or a URL; it is relative to the table. `item` names one part
+of a file that holds several, and `spacing` is that of a file that does not say it. A folder has one subfolder a
+domain, with the volumes in it, and subfolders of DICOM.
 """
 
 import csv
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mixio.errors import InvalidArgument
 from mixio.manifest import read_table
@@ -21,6 +26,7 @@ from mixio.readers import is_volume, stem_of
 MODALITIES = ("CT", "MR", "PET")
 SPLITS = ("train", "val", "test")
 TABLES = (".csv", ".jsonl", ".parquet")
+Spacing = tuple[float, float, float]
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _KEY = re.compile(r"[A-Za-z0-9._-]+")
 _MODALITY_WORDS = {"ct": "CT", "pet": "PET", "mr": "MR", "mri": "MR", "t1": "MR", "t2": "MR", "flair": "MR"}
@@ -28,7 +34,11 @@ _MODALITY_WORDS = {"ct": "CT", "pet": "PET", "mr": "MR", "mri": "MR", "t1": "MR"
 
 @dataclass(frozen=True)
 class Source:
-    """One volume to convert; `name` is its path as the table gives it, by which it is recognised later."""
+    """One volume to convert; `name` is its path as the table gives it, by which it is recognised later.
+
+    `item` is the part of the file (a frame's number, or `array/number` in an archive); then `name` is `path#item`.
+    `spacing` in mm is that of a file that says nothing of it. With a `url`, `path` is only its last component.
+    """
 
     path: Path
     name: str
@@ -40,6 +50,9 @@ class Source:
     unit: str | None = None
     key: str | None = None
     labels: dict[str, Path] = field(default_factory=dict)
+    item: str | None = None
+    spacing: Spacing | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ class Names:
     def key(self, name: str, domain: str) -> str:
         """The key of a volume in its domain: from its path, less the folder that repeats the domain."""
         if self.keep:
-            parts = Path(name).with_name(stem_of(Path(name))).parts
+            parts = Path(name).with_name(_key_stem(Path(name).name)).parts
             parts = parts[1:] if len(parts) > 1 and slug(parts[0]) == domain else parts
             return re.sub(r"[^A-Za-z0-9._-]", "_", "_".join(parts))
         return f"case-{self._hash(name)[:12]}"
@@ -98,10 +111,11 @@ def _refuse_one_name_for_many(sources: list[Source], location: Path) -> None:
     for source in sources:
         subjects.setdefault(source.domain, []).append(source)
     for domain, members in subjects.items():
-        stems = {stem_of(source.path) for source in members}
-        if len(members) > 1 and len(stems) == 1 and {source.subject for source in members} == stems:
+        stems = {_stem(source.path) for source in members}
+        files = {source.url or source.path for source in members}
+        if len(files) > 1 and len(stems) == 1 and {source.subject for source in members} == stems:
             raise InvalidArgument(
-                f"{location}: all {len(members)} volumes of {domain} are named {stems.pop()!r}; "
+                f"{location}: all {len(files)} volumes of {domain} are named {stems.pop()!r}; "
                 "say whose they are in a column subject"
             )
 
@@ -111,21 +125,58 @@ def slug(text: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
 
 
+def _stem(path: Path) -> str:
+    """The name without its format suffix; a folder's that ends in a number, such as `1.2.840.10008`, has none."""
+    return path.name if path.suffix[1:].isdigit() else stem_of(path)
+
+
+def _key_stem(name: str) -> str:
+    """The name of a source without its format suffix: `scan.nii.gz#2` is `scan_2`."""
+    file, mark, item = name.rpartition("#")
+    has_item = mark and Path(file).suffix and not is_volume(Path(name))
+    return f"{_stem(Path(file))}_{item}" if has_item else _stem(Path(name))
+
+
 def _from_folder(folder: Path) -> list[Source]:
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and is_volume(p))
+    paths = sorted(_volumes_in(folder))
     sources = []
     for path in paths:
         if len(path.relative_to(folder).parts) != 2:
             raise InvalidArgument(
-                f"{path} is not at <domain>/<file> in {folder}, so its domain is unclear; list the volumes in a table"
+                f"{path} is not at <domain>/<file> in {folder}, nor a folder of DICOM at <domain>/<case>, "
+                "so its domain is unclear; list the volumes in a table"
             )
     for path in paths:
         domain = slug(path.relative_to(folder).parts[0])
         if not domain:
             raise InvalidArgument(f"{path.parent}: cannot be made a domain name; rename it with letters a-z and digits")
         name = path.relative_to(folder).as_posix()
-        sources.append(Source(path, name, domain, stem_of(path), _guess_modality(domain)))
+        sources.append(Source(path, name, domain, _stem(path), _guess_modality(domain)))
     return sources
+
+
+def _volumes_in(folder: Path) -> list[Path]:
+    """The files that are volumes by name, and the folders that hold DICOM: by name, or two levels down by content."""
+    found = []
+    for place, _, names in os.walk(folder):
+        here = Path(place)
+        volumes = [here / name for name in names if is_volume(Path(name))]
+        found += volumes
+        others = sorted({here / name for name in names}.difference(volumes))
+        depth = len(here.relative_to(folder).parts)
+        dicom = (p for p in others if p.name.lower().endswith(".dcm") or (depth == 2 and _is_dicom(p)))
+        first = next(dicom, None)
+        if first:
+            found.append(here if depth else first)
+    return found
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether the file has the DICOM magic after its preamble of 128 bytes."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def _rows(table: Path) -> list[dict[str, Any]]:
@@ -146,7 +197,9 @@ def _source(row: Any, table: Path, number: int) -> Source:
         if needed not in values:
             raise InvalidArgument(f"{where}: no {needed}; columns path and domain are needed in every row")
     _check(values, where)
-    path = table.parent / values["path"]
+    url = values["path"] if "://" in values["path"] else None
+    path = Path(Path(urlsplit(url).path).name) if url else table.parent / values["path"]
+    item = values.get("item")
     labels = {
         name.partition(":")[2] or "label": table.parent / value
         for name, value in values.items()
@@ -154,15 +207,18 @@ def _source(row: Any, table: Path, number: int) -> Source:
     }
     return Source(
         path=path,
-        name=values["path"],
+        name=f"{values['path']}#{item}" if item else values["path"],
         domain=values["domain"],
-        subject=values.get("subject", stem_of(path)),
+        subject=values.get("subject", _stem(path)),
         modality=values.get("modality") or _guess_modality(values["domain"]),
         split=values.get("split"),
         target=values.get("target"),
         unit=values.get("unit"),
         key=values.get("key"),
         labels=labels,
+        item=item,
+        spacing=_spacing(values["spacing"], where) if "spacing" in values else None,
+        url=url,
     )
 
 
@@ -178,9 +234,23 @@ def _check(values: dict[str, str], where: str) -> None:
     names += [name.partition(":")[2] for name in values if name.startswith("label:")]
     if "label" in values and "label" in names:
         raise InvalidArgument(f"{where}: has both columns label and label:label; keep one")
+    for name, value in values.items():
+        if (name == "label" or name.startswith("label:")) and "://" in value:
+            raise InvalidArgument(f"{where}: {name} {value} is a URL; a label map is read from a file, fetch it first")
     for name in names:
         if not _KEY.fullmatch(name) or set(name) == {"."} or name == "zarr.json":
             raise InvalidArgument(f"{where}: {name!r} is not a valid key; use letters, digits, '.', '_' and '-'")
+
+
+def _spacing(text: str, where: str) -> Spacing:
+    """Millimeters along the three axes, from `1.0x1.0x2.5`, `1.0,1.0,2.5` or a list."""
+    try:
+        x, y, z = (float(number) for number in re.split("[x,]", text.strip("[]()")))
+    except ValueError:
+        x = y = z = 0.0
+    if not (min(x, y, z) > 0 and isfinite(x + y + z)):
+        raise InvalidArgument(f"{where}: spacing {text!r} is not three positive numbers in mm, such as 1.0x1.0x2.5")
+    return x, y, z
 
 
 def _guess_modality(domain: str) -> str | None:

@@ -16,8 +16,8 @@ MAY_IMPORT = {
     "benchmarks": {"benchmarks", "mixio", "models"},
     "tests": set(ROOMS),
 }
-ORDER = """errors volume terminal readers preprocess blob stores manifest sources splits journal settings writer convert
-allocation draws mixture patches store normalize ledger dataset loader cli""".split()
+ORDER = """errors volume terminal readers preprocess blob stores manifest sources recipes splits journal settings writer
+convert allocation draws mixture patches store normalize ledger dataset loader cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
     "nibabel": {"mixio/readers/nifti.py", "mixio/readers/mgh.py"},

@@ -111,6 +111,83 @@ def test_rows_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
         read_sources(tmp_path / "t.jsonl")
 
 
+def test_items_of_one_file_are_sources_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,domain,item\na.nii.gz,brain-t1,0\na.nii.gz,brain-t1,1\nb.nii.gz,pet,\n")
+    first, second, other = read_sources(tmp_path / "t.csv")
+    assert [(s.name, s.item, s.subject) for s in (first, second, other)] == [
+        ("a.nii.gz#0", "0", "a"),
+        ("a.nii.gz#1", "1", "a"),
+        ("b.nii.gz", None, "b"),
+    ]
+    assert first.path == second.path == tmp_path / "a.nii.gz"
+    (tmp_path / "t.csv").write_text("path,domain,item\na.nii,ct,0\na.nii,ct,0\n")
+    with pytest.raises(InvalidArgument, match="a.nii#0 is listed 2 times"):
+        read_sources(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("text", ['"1.0,1.0,2.5"', "1.0x1.0x2.5", "1 x 1 x 2.5"])
+def test_spacing_is_three_numbers(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(f"path,domain,spacing\na.npz,ct,{text}\nb.npz,ct,\n")
+    assert [s.spacing for s in read_sources(tmp_path / "t.csv")] == [(1.0, 1.0, 2.5), None]
+
+
+@pytest.mark.parametrize("text", ["1x1", "1x1x0", "1x1x-2", "1x1xnan", "1x1xinf", "wide", "1x1x1x1"])
+def test_a_spacing_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.csv").write_text(f"path,domain,spacing\na.npz,ct,{text}\n")
+    with pytest.raises(InvalidArgument, match=f"row 1: spacing '{text}' is not three positive numbers in mm"):
+        read_sources(tmp_path / "t.csv")
+
+
+def test_spacing_may_be_a_list_in_json(tmp_path: Path) -> None:
+    row = {"path": "a.npz", "domain": "ct", "item": 3, "spacing": [1, 1, 2.5]}
+    (tmp_path / "t.jsonl").write_text(json.dumps(row))
+    assert read_sources(tmp_path / "t.jsonl")[0].spacing == (1.0, 1.0, 2.5)
+    assert read_sources(tmp_path / "t.jsonl")[0].item == "3"
+
+
+def test_a_url_is_kept_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,domain\ns3://bucket/ct/case 1.nii.gz,ct\nhttps://h.org/b.nii?key=x/y,ct\n")
+    first, second = read_sources(tmp_path / "t.csv")
+    assert (first.url, first.path, first.subject) == ("s3://bucket/ct/case 1.nii.gz", Path("case 1.nii.gz"), "case 1")
+    assert (second.url, second.path, second.subject) == ("https://h.org/b.nii?key=x/y", Path("b.nii"), "b")
+    (tmp_path / "t.csv").write_text("path,domain,label\ns3://b/a.nii,ct,s3://b/seg.nii\n")
+    with pytest.raises(InvalidArgument, match="row 1: label s3://b/seg.nii is a URL; a label map is read from a file"):
+        read_sources(tmp_path / "t.csv")
+
+
+def test_urls_of_one_name_need_to_say_whose_they_are(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,domain\ns3://b/1/imaging.nii,ct\ns3://b/2/imaging.nii,ct\n")
+    with pytest.raises(InvalidArgument, match="all 2 volumes of ct are named 'imaging'"):
+        read_sources(tmp_path / "t.csv")
+
+
+def write_files(folder: Path, **contents: bytes) -> None:
+    folder.mkdir(parents=True)
+    for name, content in contents.items():
+        (folder / name.replace("__", ".")).write_bytes(content)
+
+
+def test_a_subfolder_of_dicom_is_one_source(tmp_path: Path) -> None:
+    write_files(tmp_path / "abdomen-ct" / "1.2.840.7", a__dcm=b"", b__DCM=b"", notes__txt=b"")
+    write_files(tmp_path / "abdomen-ct" / "1.2.840.9", IM0001=bytes(128) + b"DICM", other=b"")
+    write_files(tmp_path / "abdomen-ct" / "papers", notes__txt=b"", tiny=b"DICM")
+    (tmp_path / "abdomen-ct" / "c.nii.gz").touch()
+    found = read_sources(tmp_path)
+    assert [(s.name, s.subject, s.path.is_dir()) for s in found] == [
+        ("abdomen-ct/1.2.840.7", "1.2.840.7", True),
+        ("abdomen-ct/1.2.840.9", "1.2.840.9", True),
+        ("abdomen-ct/c.nii.gz", "c", False),
+    ]
+
+
+@pytest.mark.parametrize("place", [".", "ct", "ct/case/series"])
+def test_dicom_elsewhere_is_refused_rather_than_passed_over(tmp_path: Path, place: str) -> None:
+    write_files(tmp_path / "root" / place / "x", a__txt=b"")
+    (tmp_path / "root" / place / "a.dcm").touch()
+    with pytest.raises(InvalidArgument, match="nor a folder of DICOM at <domain>/<case>"):
+        read_sources(tmp_path / "root")
+
+
 def test_hashed_names_need_the_salt_to_be_recognised() -> None:
     ours, theirs = Names("secret", keep=False), Names("", keep=False)
     assert ours.key("doe_john.nii", "pet") != theirs.key("doe_john.nii", "pet")
@@ -120,4 +197,8 @@ def test_hashed_names_need_the_salt_to_be_recognised() -> None:
 def test_kept_names_become_keys_without_the_folder_that_repeats_the_domain() -> None:
     names = Names("", keep=True)
     assert names.key("Brain_T1/sub-01/t1 w.nii.gz", "brain-t1") == "sub-01_t1_w"
+    assert names.key("ct/1.2.840.7", "ct") == "1.2.840.7"
+    assert names.key("a/b.nii.gz#2", "ct") == "a_b_2"
+    assert names.key("organmnist3d.npz#train_images/12", "ct") == "organmnist3d.npz_train_images_12"
+    assert names.key("a#2.nii.gz", "ct") == "a_2"
     assert slug("Brain_T1 (3T)") == "brain-t1-3t"
