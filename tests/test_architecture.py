@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "benchmarks": {"benchmarks", "mixio", "models"},
     "tests": set(ROOMS),
 }
-ORDER = """errors volume terminal readers preprocess blob stores manifest sources splits journal settings writer convert
+ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob stores manifest sources splits journal settings writer convert
 allocation draws mixture patches store normalize ledger dataset loader cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},

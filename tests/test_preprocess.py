@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from mixio.preprocess import background_of, describe, fill_nonfinite, ras_axes, to_ras
+from mixio.content import describe
+from mixio.preprocess import background_of, fill_nonfinite, ras_axes, to_ras
 from mixio.volume import Volume
 
 
