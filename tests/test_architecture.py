@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "benchmarks": {"benchmarks", "mixio", "models"},
     "tests": set(ROOMS),
 }
-ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob stores manifest sources splits journal settings writer convert
+ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob stores manifest
+sources splits journal settings writer convert
 allocation draws mixture patches store normalize ledger dataset loader cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
@@ -24,6 +25,7 @@ HOMES = {
     "pyarrow": {"mixio/manifest.py"},
     "numcodecs": {"mixio/blob.py"},
     "google_crc32c": {"mixio/blob.py"},
+    "scipy": {"mixio/resample.py"},
     "zarr": set(),
     "pydicom": set(),
     "SimpleITK": set(),
