@@ -229,7 +229,7 @@ def _grid_of(says: dict[str, Any]) -> Grid:
     if any(type(n) is not int or n < 1 for n in (x, y, z, cx, cy, cz)):
         raise ValueError(f"shape {says['shape']} in chunks of {says['chunk']}")
     dtype = np.dtype(says["dtype"])
-    known = dtype.kind in "iuf" and dtype.itemsize <= 8 and str(dtype) == says["dtype"]
+    known = dtype.kind in "iuf" and dtype.itemsize <= 8 and dtype.name == says["dtype"]
     if not known or cx * cy * cz * dtype.itemsize > _MAX_CHUNK_BYTES:
         raise ValueError(f"chunks of {says['chunk']} {says['dtype']}")
     shard = -(-x // cx) * cx, -(-y // cy) * cy, -(-z // cz) * cz
