@@ -101,6 +101,11 @@ def test_real_values_replace_the_scale_in_floats() -> None:
     assert (out.voxels.ravel().tolist(), out.slope, out.inter, error) == ([-1024.0, 40.0], 1.0, 0.0, 0.0)
 
 
+def test_scaled_floats_lose_their_scale_too() -> None:
+    out, error = cast(volume_of([1.5, 2.5], "float32", 2.0, 1.0), "float32")
+    assert (out.voxels.ravel().tolist(), out.slope, out.inter, error) == ([4.0, 6.0], 1.0, 0.0, 0.0)
+
+
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
 def test_what_has_the_type_already_and_what_is_native_is_not_copied(dtype: str) -> None:
     volume = volume_of([1, 2], dtype)

@@ -23,6 +23,12 @@ def test_numbers_of_one_byte_are_not_shuffled() -> None:
     assert Codec().blosc(2)["shuffle"] == "shuffle"
 
 
+def test_no_codec_is_the_level_0_of_blosc() -> None:
+    assert Codec("none").blosc(2) == {
+        "cname": "lz4", "clevel": 0, "shuffle": "noshuffle", "typesize": 2, "blocksize": 0
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

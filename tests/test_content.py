@@ -107,6 +107,18 @@ def test_percentiles_see_every_plane_of_a_large_volume() -> None:
     assert content.statistics["percentiles"] == {"0.5": 1000, "5": 1000, "50": 1000, "95": 2000, "99.5": 2000}
 
 
+def test_the_few_foreground_voxels_of_a_large_volume_are_all_seen() -> None:
+    voxels = np.zeros((256, 256, 40), np.float32)
+    voxels[100, 100, 7], voxels[200, 3, 30] = 5, 7
+    assert describe(Volume(voxels, np.eye(4)), 0, "MR").statistics["percentiles"]["50"] == 6
+
+
+def test_evenly_spaced_voxels_lie_in_every_plane() -> None:
+    voxels = np.broadcast_to(np.arange(100, 140, dtype=np.float32), (512, 512, 40))
+    percentiles = describe(Volume(voxels, np.eye(4)), 0, "MR").statistics["percentiles"]
+    assert percentiles == pytest.approx({"0.5": 100, "5": 101.5, "50": 119.5, "95": 137.5, "99.5": 139}, abs=0.5)
+
+
 def test_a_constant_volume_is_described_without_complaint() -> None:
     content = describe(Volume(np.full((4, 4, 4), 7, np.uint8), np.eye(4)), 7, "MR")
     assert content.statistics["std"] == 0
