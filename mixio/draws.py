@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixio.preprocess import CELL
+from mixio.foreground import CELL
 from mixio.volume import Shape
 
 CANDIDATES = 16  # corners tried for enough foreground

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mixio.blob import Grid
 from mixio.errors import StoreError
-from mixio.preprocess import CELL
+from mixio.foreground import CELL
 from mixio.volume import Shape
 
 NAME = "manifest.parquet"

@@ -1,32 +1,25 @@
-"""Volume to volume, without loss: orientation, background, foreground, statistics.
+"""Volume to volume, without loss: orientation, crop, background, and what is not a number.
 
-Reorientation is flips and transpositions only, so no voxel is interpolated. What is background and what is
-foreground is decided by simple rules on intensities, written down in the docstrings below, and serves sampling
-and display; nothing is masked out of the stored voxels.
+Reorientation is flips and transpositions only, and a crop is a window: both give views, so that no voxel is
+interpolated and none is copied. What is background is decided by a simple rule on intensities and serves padding,
+sampling and display; nothing is masked out of the stored voxels.
 """
 
-from dataclasses import dataclass, replace
-from math import gcd
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.volume import Shape, Volume, rescale
-
-CELL = 8
-"""Edge in voxels of the cells in which foreground is counted."""
-
-PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)
-_AIR_HU = -500.0
-_TISSUE_SHARE_OF_RANGE = 0.08
-_SAMPLES = 1_000_000
+from mixio.errors import InvalidArgument
+from mixio.memory import layout_of, slabs
+from mixio.volume import Shape, Volume
 
 
 def to_ras(volume: Volume) -> Volume:
     """The same voxels with axis 0 towards Right, 1 Anterior, 2 Superior, as near as their grid allows.
 
-    Oblique grids stay oblique: the affine says by how much.
+    The voxels are a view of the source's. Oblique grids stay oblique: the affine says by how much.
     """
     axes, signs = ras_axes(volume.affine)
     voxels = volume.voxels.transpose(axes)
@@ -35,7 +28,7 @@ def to_ras(volume: Volume) -> Volume:
     affine[:, :3] = volume.affine[:, list(axes)] * signs
     last = np.array([0 if sign > 0 else n - 1 for sign, n in zip(signs, voxels.shape, strict=True)])
     affine[:, 3] = volume.affine[:, 3] + volume.affine[:, list(axes)] @ last
-    return replace(volume, voxels=np.ascontiguousarray(voxels[flips]), affine=affine)
+    return replace(volume, voxels=voxels[flips], affine=affine)
 
 
 def ras_axes(affine: NDArray[np.float64]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -55,106 +48,60 @@ def ras_axes(affine: NDArray[np.float64]) -> tuple[tuple[int, ...], tuple[int, .
     return tuple(axes), tuple(signs)
 
 
+def crop(volume: Volume, box: tuple[Shape, Shape]) -> Volume:
+    """The voxels from the box's first corner up to, not including, its second; a view, its affine moved along.
+
+    Raises `InvalidArgument` for a box that is empty or leaves the volume.
+    """
+    low, high = box
+    if any(not 0 <= a < b <= n for a, b, n in zip(low, high, volume.shape, strict=True)):
+        raise InvalidArgument(f"a box must lie inside the volume {volume.shape} and hold a voxel, got {low} to {high}")
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.array(low)
+    window = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    return replace(volume, voxels=volume.voxels[window], affine=affine)
+
+
 def fill_nonfinite(volume: Volume) -> tuple[Volume, int]:
-    """Replace NaN and infinities by the smallest finite value; also returns how many there were."""
+    """Replace NaN and infinities by the background; also returns how many there were.
+
+    The background is that of the finite voxels. A volume without one finite voxel becomes zeros: the caller sees
+    it by the count, which is then all of them. Voxels are copied only if there is something to replace.
+    """
     if volume.voxels.dtype.kind != "f":
         return volume, 0
-    bad = ~np.isfinite(volume.voxels)
-    count = int(np.count_nonzero(bad))
+    memory = layout_of(volume.voxels).ordered(volume.voxels)
+    count = sum(int(np.count_nonzero(~np.isfinite(memory[slab]))) for slab in slabs(memory))
     if count == 0:
         return volume, 0
-    fill = volume.voxels[~bad].min() if count < bad.size else volume.voxels.dtype.type(0)
-    return replace(volume, voxels=np.where(bad, fill, volume.voxels)), count
+    fill = background_of(volume.voxels) if count < memory.size else 0.0
+    filled = volume.voxels.copy(order="K")
+    memory = layout_of(filled).ordered(filled)
+    for slab in slabs(memory):
+        np.copyto(memory[slab], memory.dtype.type(fill), where=~np.isfinite(memory[slab]))
+    return replace(volume, voxels=filled), count
 
 
 def background_of(voxels: NDArray[Any]) -> int | float:
     """The stored value that stands for nothing there, used to pad and to leave empty chunks out.
 
     The most frequent value on the six faces if a tenth of them holds it (masked and zero-filled scans), else the
-    minimum (noisy air, or a field of view filled with tissue).
+    minimum (noisy air, or a field of view filled with tissue). What is not finite is passed over.
     """
-    faces = [voxels.take(end, axis=axis).ravel() for axis in range(3) for end in (0, -1)]
-    values, counts = np.unique(np.concatenate(faces), return_counts=True)
-    top = int(np.argmax(counts))
-    chosen = values[top] if counts[top] * 10 >= counts.sum() else voxels.min()
+    faces = np.concatenate([np.moveaxis(voxels, axis, 0)[end].ravel() for axis in range(3) for end in (0, -1)])
+    if faces.dtype.kind == "f":
+        faces = faces[np.isfinite(faces)]
+    values, counts = np.unique(faces, return_counts=True)
+    is_common = bool(counts.size and counts.max() * 10 >= counts.sum())
+    chosen = values[np.argmax(counts)] if is_common else _least(voxels)
     result: int | float = chosen.item()
     return result
 
 
-@dataclass(frozen=True)
-class Content:
-    """What a volume holds, in real units.
-
-    `statistics` has min, max, mean, std of all voxels and percentiles of the foreground; `foreground_box` is
-    first and one-past-last voxel; `occupancy` counts foreground in cells of 8 x 8 x 8 voxels, 0 to 255.
-    """
-
-    statistics: dict[str, Any]
-    foreground_fraction: float
-    foreground_box: tuple[Shape, Shape]
-    occupancy: NDArray[np.uint8]
-
-
-def describe(volume: Volume, background: float, modality: str | None) -> Content:
-    """Statistics and foreground of an oriented volume.
-
-    Foreground is what is denser than -500 HU in CT; elsewhere what differs from the background by more than 8 %
-    of the range between it and the 99.5th percentile.
-    """
-    real = volume.real().voxels
-    threshold, empty = _foreground_rule(real, volume, background, modality)
-    mask = real > _AIR_HU if threshold is None else np.abs(real - np.float32(empty)) > threshold
-    inside = real[mask] if mask.any() else real.ravel()
-    percentiles = np.percentile(inside[:: _stride(inside.size, real.shape)], PERCENTILES)
-    statistics = {
-        "min": float(real.min()),
-        "max": float(real.max()),
-        "mean": float(real.mean(dtype=np.float64)),
-        "std": float(real.std(dtype=np.float64)),
-        "percentiles": {f"{p:g}": float(v) for p, v in zip(PERCENTILES, percentiles, strict=True)},
-    }
-    return Content(statistics, float(mask.mean()), _bounding_box(mask), _occupancy(mask))
-
-
-def _foreground_rule(
-    real: NDArray[Any], volume: Volume, background: float, modality: str | None
-) -> tuple[float | None, float]:
-    """Least distance from the background that counts as foreground (None: the CT rule), and the background."""
-    empty = float(rescale(np.array([background]), volume.slope, volume.inter)[0])
-    if modality == "CT" and real.min() < _AIR_HU < real.max():
-        return None, empty
-    high = float(np.percentile(real.ravel()[:: _stride(real.size, real.shape)], 99.5))
-    return _TISSUE_SHARE_OF_RANGE * abs(high - empty), empty
-
-
-def _stride(size: int, shape: tuple[int, ...]) -> int:
-    """Leaves about a million values: percentiles to three digits at a fraction of the time.
-
-    Without a factor in common with any axis, else whole planes would never be seen.
-    """
-    stride = max(1, size // _SAMPLES)
-    while any(gcd(stride, n) > 1 for n in shape):
-        stride += 1
-    return stride
-
-
-def _bounding_box(mask: NDArray[np.bool_]) -> tuple[Shape, Shape]:
-    low, high = [0, 0, 0], list(mask.shape)
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        hits = np.flatnonzero(mask.any(axis=others))
-        if len(hits):
-            low[axis], high[axis] = int(hits[0]), int(hits[-1]) + 1
-    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
-
-
-def _occupancy(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Share of foreground per cell, 0 to 255; cells cut by the border count their real voxels only."""
-    counts = mask.astype(np.float32)
-    sizes = np.ones(mask.shape, np.float32)
-    for axis in range(3):
-        starts = np.arange(0, mask.shape[axis], CELL)
-        counts = np.add.reduceat(counts, starts, axis=axis)
-        sizes = np.add.reduceat(sizes, starts, axis=axis)
-    cells: NDArray[np.uint8] = np.ceil(counts / sizes * 255).astype(np.uint8)
-    return cells
+def _least(voxels: NDArray[Any]) -> Any:
+    """The smallest finite value."""
+    if voxels.dtype.kind != "f":
+        return voxels.min()
+    memory = layout_of(voxels).ordered(voxels)
+    least = [memory[slab].min(where=np.isfinite(memory[slab]), initial=np.inf) for slab in slabs(memory)]
+    return memory.dtype.type(min(least))

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.blob import Grid, plan_grid
+from mixio.content import Content, describe
 from mixio.errors import SourceError
 from mixio.journal import FOLDER, Claim, stamp_of
 from mixio.manifest import Blob, Row
-from mixio.preprocess import Content, background_of, describe, fill_nonfinite, ras_axes, to_ras
+from mixio.preprocess import background_of, fill_nonfinite, ras_axes, to_ras
 from mixio.readers import read_volume
 from mixio.sources import Source
 from mixio.stores.zarr import OCCUPANCY, image_attributes, label_attributes, put_in_place, write_array, write_group

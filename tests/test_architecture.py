@@ -16,14 +16,16 @@ MAY_IMPORT = {
     "benchmarks": {"benchmarks", "mixio", "models"},
     "tests": set(ROOMS),
 }
-ORDER = """errors volume terminal readers preprocess blob stores manifest sources recipes splits journal settings writer
-convert allocation draws mixture patches store normalize ledger dataset loader cli""".split()
+ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob row stores
+manifest sources recipes splits settings journal prepare writer workers packing convert allocation draws mixture
+patches store normalize ledger dataset loader verify pictures inspect page cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
     "nibabel": {"mixio/readers/nifti.py", "mixio/readers/mgh.py"},
     "pyarrow": {"mixio/manifest.py"},
     "numcodecs": {"mixio/blob.py"},
     "google_crc32c": {"mixio/blob.py"},
+    "scipy": {"mixio/resample.py"},
     "zarr": set(),
     "pydicom": set(),
     "SimpleITK": {"mixio/readers/itk.py"},

@@ -1,4 +1,4 @@
-"""Orientation without loss, background, foreground, statistics."""
+"""Orientation and crop without loss, background, and what is not a number."""
 
 import nibabel as nib
 import numpy as np
@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from mixio.preprocess import background_of, describe, fill_nonfinite, ras_axes, to_ras
-from mixio.volume import Volume
+from mixio.errors import InvalidArgument
+from mixio.preprocess import background_of, crop, fill_nonfinite, ras_axes, to_ras
+from mixio.volume import Shape, Volume
 
 
 @given(seed=st.integers(0, 10**6), angle=st.floats(0, 180))
@@ -55,40 +56,44 @@ def test_nonfinite_voxels_are_counted_and_become_the_minimum() -> None:
     assert filled.voxels.ravel().tolist() == [1, -2, -2, -2, 3, -2, 0, 5]
 
 
-def test_ct_foreground_is_what_is_denser_than_lung() -> None:
-    voxels = np.full((16, 16, 16), -1000, np.int16)
-    voxels[4:12, 2:14, 8:16] = 40
-    content = describe(Volume(voxels, np.eye(4)), -1000, "CT")
-    assert content.foreground_fraction == pytest.approx(8 * 12 * 8 / 16**3)
-    assert content.foreground_box == ((4, 2, 8), (12, 14, 16))
-    assert content.statistics["percentiles"] == dict.fromkeys(["0.5", "5", "50", "95", "99.5"], 40.0)
+def test_a_volume_without_one_finite_voxel_is_told_by_its_count() -> None:
+    filled, count = fill_nonfinite(Volume(np.full((2, 3, 4), np.nan, np.float32), np.eye(4)))
+    assert count == filled.voxels.size
+    assert not filled.voxels.any()
 
 
-def test_foreground_is_judged_on_real_values_not_on_stored_ones() -> None:
-    stored = np.zeros((8, 8, 8), np.int16)
-    stored[:4] = 1064
-    content = describe(Volume(stored, np.eye(4), slope=1.0, inter=-1024.0), 0, "CT")
-    assert content.foreground_fraction == 0.5
-    assert content.statistics["min"] == -1024.0
+def test_what_is_not_a_number_becomes_what_the_border_holds_and_the_source_stays_as_it_was() -> None:
+    voxels = np.full((9, 8, 7), 5, np.float32)
+    voxels[3, 3, 3], voxels[4, 4, 4], voxels[0, 0, 0] = 1, np.nan, np.inf
+    filled, count = fill_nonfinite(Volume(voxels, np.eye(4)))
+    assert count == 2
+    assert filled.voxels[4, 4, 4] == filled.voxels[0, 0, 0] == 5
+    assert np.isnan(voxels[4, 4, 4])
 
 
-def test_occupancy_counts_cells_and_never_hides_a_lonely_voxel() -> None:
-    voxels = np.zeros((17, 8, 8), np.uint8)
-    voxels[:8] = 200
-    voxels[9, 0, 0] = 200
-    content = describe(Volume(voxels, np.eye(4)), 0, "MR")
-    assert content.occupancy.shape == (3, 1, 1)
-    assert content.occupancy.ravel().tolist() == [255, 1, 0]
+def test_background_passes_over_what_is_not_finite() -> None:
+    voxels = np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32)
+    voxels[:, :, 0], voxels[5, 5, 5] = np.nan, -np.inf
+    assert background_of(voxels) == np.sort(voxels[np.isfinite(voxels)])[0]
 
 
-def test_percentiles_see_every_plane_of_a_large_volume() -> None:
-    voxels = np.zeros((512, 512, 40), np.float32)
-    voxels[..., 11:20] = 1000
-    content = describe(Volume(voxels, np.eye(4)), 0, "PET")
-    assert content.foreground_fraction == pytest.approx(9 / 40)
+def test_orienting_and_cropping_copy_no_voxel() -> None:
+    voxels = np.zeros((9, 8, 7), np.int16, order="F")
+    turned = to_ras(Volume(voxels, np.diag([-1.0, -1, 1, 1])))
+    assert np.shares_memory(turned.voxels, voxels)
+    assert np.shares_memory(crop(turned, ((1, 2, 3), (4, 5, 6))).voxels, voxels)
 
 
-def test_a_constant_volume_is_described_without_complaint() -> None:
-    content = describe(Volume(np.full((4, 4, 4), 7, np.uint8), np.eye(4)), 7, "MR")
-    assert content.statistics["std"] == 0
-    assert content.foreground_fraction == 0
+def test_a_crop_leaves_every_voxel_at_its_place_in_the_world() -> None:
+    affine = np.array([[0.9, -0.2, 0, 40], [0.2, 0.8, 0.3, 30], [0, -0.3, 3.0, -20], [0, 0, 0, 1]])
+    voxels = np.random.default_rng(0).integers(0, 999, (9, 8, 7))
+    part = crop(Volume(voxels, affine, 2.0, -5.0, "HU"), ((2, 1, 3), (9, 4, 5)))
+    assert part.voxels.tolist() == voxels[2:9, 1:4, 3:5].tolist()
+    assert np.allclose(part.affine @ [0, 0, 0, 1], affine @ [2, 1, 3, 1])
+    assert (part.slope, part.inter, part.unit) == (2.0, -5.0, "HU")
+
+
+@pytest.mark.parametrize("box", [((0, 0, 0), (3, 3, 0)), ((0, 0, 0), (4, 3, 3)), ((-1, 0, 0), (3, 3, 3))])
+def test_a_box_that_is_empty_or_leaves_the_volume_is_refused(box: tuple[Shape, Shape]) -> None:
+    with pytest.raises(InvalidArgument, match="a box must lie inside the volume"):
+        crop(Volume(np.zeros((3, 3, 3)), np.eye(4)), box)
