@@ -1,51 +1,39 @@
 """Sources to a store: the one composer of readers, preprocessing, blobs and the manifest.
 
-Each volume is read, oriented, described, encoded and written by a worker process on its own, into a folder that
-is renamed into place when it is complete. A source that cannot be trusted goes to `quarantine.jsonl` with its
-reason, and the rest goes on. The manifest is written last.
+Each source is read, prepared, encoded and written by a worker on its own; when it has answered, the journal says so.
+A source that cannot be trusted goes to `quarantine.jsonl` with its reason, and the rest goes on. The manifest is
+written last.
 """
 
-import json
+import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from multiprocessing import get_context
+from functools import partial
 from os import cpu_count
 from pathlib import Path
 
-from mixio.errors import InvalidArgument, StoreError
-from mixio.journal import FOLDER, Journal, locked
-from mixio.manifest import NAME as MANIFEST
-from mixio.manifest import SCHEMA_VERSION, Row, write_manifest
-from mixio.settings import Settings, settings_of
-from mixio.sources import Names, Source, read_sources
-from mixio.splits import choose_seed, explicit_splits, split_of
-from mixio.stores.zarr import write_group
-from mixio.writer import Task, write_volume
+from mixio.errors import MixioError, SourceTooLarge, StoreError
+from mixio.journal import Claim, Entry, Journal
+from mixio.manifest import remove_manifest, write_manifest
+from mixio.packing import Packer
+from mixio.quarantine import Fault, write_quarantine
+from mixio.settings import FOLDER, Settings, settings_of, write_settings
+from mixio.sources import Source, read_sources
+from mixio.splits import choose_seed
+from mixio.stores.lease import held
+from mixio.stores.storage import Storage, storage_of
+from mixio.stores.zarr import ROOT, group_bytes
+from mixio.tasks import claim_of, tasks_of, telling_names
+from mixio.workers import WorkerDied, Workers, available_memory
+from mixio.writer import STAGED, Task, Written, room_for, write_volumes
 
-QUARANTINE = "quarantine.jsonl"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A source that was put in quarantine, and why."""
-
-    source: str
-    reason: str
+logger = logging.getLogger("mixio")
 
 
 @dataclass
 class Summary:
-    """What a conversion did; `found` volumes were in the store already."""
+    """What a conversion did; `found` sources were in the store already."""
 
     store: str
     converted: int = 0
@@ -56,7 +44,7 @@ class Summary:
 
 
 Progress = Callable[[Summary, int], None]
-"""Called after each volume with the summary so far and the number of sources in all."""
+"""Called after each source with the summary so far and the number of sources in all."""
 
 
 def convert(
@@ -65,37 +53,38 @@ def convert(
     *,
     settings: Settings | None = None,
     jobs: int | None = None,
+    memory: int | None = None,
+    dask: str | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Convert a table or folder of sources into the store; goes on where an interrupted conversion was.
 
     `settings=None` takes those of the store if it exists, else the defaults. `jobs` worker processes (default: one
-    a core). Raises `InvalidArgument` for wrong sources or settings, before anything is written.
+    a core; 0 works in this process), which together take up to `memory` bytes (default: four fifths of what is
+    free); or the Dask cluster at the address `dask`, or a `local` one. Raises `InvalidArgument` for wrong sources or
+    settings, before anything is written, and `StoreError` if the store cannot be written.
     """
-    root = Path(store)
+    storage = storage_of(store)
     listed = read_sources(Path(sources))
-    if jobs is not None and jobs < 1:
-        raise InvalidArgument(f"jobs must be at least 1, got {jobs}")
-    made_with = settings_of(root, salt=settings.salt if settings else "")
-    settled = _settle(root, made_with, settings, listed)
-    tasks = _tasks(listed, settled)
-    with locked(root):
-        if settings_of(root, salt=settled.salt) not in (None, settled):
-            raise StoreError(f"{root}: another conversion has made this store meanwhile; run again")
-        journal = Journal(root)
-        journal.refuse_clashes([task.claim for task in tasks])
+    jobs = cpu_count() or 1 if jobs is None else jobs
+    workers = Workers(jobs, available_memory() if memory is None else memory, dask)
+    made_with = settings_of(storage, salt=settings.salt if settings else "")
+    settled = _settle(storage, made_with, settings, listed)
+    tasks = tasks_of(listed, settled, memory=workers.memory_each)
+    with held(storage, f"{FOLDER}/lock"):
+        if settings_of(storage, salt=settled.salt) not in (None, settled):
+            raise StoreError(f"{storage.url}: another conversion has made this store meanwhile; run again")
+        run = _Run(storage, settled, workers, progress)
+        run.plan(tasks)
         if made_with is None:
-            write_group(root, {"mixio": {"schema_version": SCHEMA_VERSION, "settings": settled.recorded()}})
-        pending = [task for task in tasks if not journal.finished(task.claim)]
-        summary = Summary(str(root), found=len(tasks) - len(pending))
-        if any(journal.row(task.source_id) for task in pending):
-            (root / MANIFEST).unlink(missing_ok=True)  # it must not describe volumes that are being replaced
-        _run(pending, root, journal, summary, jobs=jobs or cpu_count() or 1, progress=progress)
-        _finish(root, journal, summary)
-    return summary
+            write_settings(storage, settled)
+        _say_what_is_to_come(listed, settled, workers)
+        run.work()
+        run.finish()
+    return run.summary
 
 
-def _settle(root: Path, made_with: Settings | None, wanted: Settings | None, sources: list[Source]) -> Settings:
+def _settle(storage: Storage, made_with: Settings | None, wanted: Settings | None, sources: list[Source]) -> Settings:
     """The settings of the store: decided now, or checked against those it was made with."""
     if made_with is not None:
         if wanted is None:
@@ -105,7 +94,8 @@ def _settle(root: Path, made_with: Settings | None, wanted: Settings | None, sou
         differing = sorted(name for name, value in asdict(made_with).items() if value != getattr(wanted, name))
         if differing:
             raise StoreError(
-                f"{root}: was made with another {', '.join(differing)}; leave that out to add to it, or use a new store"
+                f"{storage.url}: was made with another {', '.join(differing)}; leave that out to add to it, "
+                "or use a new store"
             )
         return made_with
     settings = wanted or Settings()
@@ -114,98 +104,159 @@ def _settle(root: Path, made_with: Settings | None, wanted: Settings | None, sou
     return replace(settings, split_seed=choose_seed(sources, val_fraction=settings.val_fraction))
 
 
-def _tasks(sources: list[Source], settings: Settings) -> list[Task]:
-    splits = explicit_splits(sources)
-    seed = settings.split_seed or 0
-    names = Names(settings.salt, settings.keep_names)
-    tasks: dict[str, Task] = {}
-    for source in sources:
-        split = splits.get(source.subject) or split_of(source.subject, seed=seed, val_fraction=settings.val_fraction)
-        task = Task(
-            source=source,
-            key=source.key or names.key(source.name, source.domain),
-            subject=names.subject(source.subject),
-            source_id=names.source(source.name),
-            split=split,
-            chunk=settings.chunk,
-            settings=settings.identity,
-        )
-        if task.name in tasks:
-            raise InvalidArgument(f"{source.name} and {tasks[task.name].source.name} would both be {task.name}")
-        tasks[task.name] = task
-    return list(tasks.values())
+def _say_what_is_to_come(sources: list[Source], settings: Settings, workers: Workers) -> None:
+    if workers.dask is None:
+        gib = workers.memory_each / 2**30
+        logger.info(
+            "%d jobs, up to %.1f GiB for a volume in each, %.1f GiB in all",
+            max(1, workers.jobs), gib, gib * max(1, workers.jobs),
+        )  # fmt: skip
+    telling = list(telling_names(sources))
+    if telling and settings.keep_names:
+        logger.warning(
+            "%d names look like those of persons or like dates, and --keep-names stores them; the first: %s",
+            len(telling), telling[0],
+        )  # fmt: skip
+    elif telling and not settings.salt:
+        logger.warning(
+            "%d names look like those of persons or like dates, the first: %s; they are stored as hashes, which "
+            "whoever guesses a name can recognise: give a secret --salt",
+            len(telling), telling[0],
+        )  # fmt: skip
 
 
-def _run(
-    tasks: list[Task], root: Path, journal: Journal, summary: Summary, *, jobs: int, progress: Progress | None
-) -> None:
-    total = len(tasks) + summary.found
-    for task, future in _as_completed(tasks, root, min(jobs, len(tasks))):
-        error = future.exception()
-        if error is None:
-            row, source_bytes = future.result()
-            before = journal.row(row.source)
-            journal.add(row, task.claim)
-            if before and before.path != row.path:
-                shutil.rmtree(root / before.path, ignore_errors=True)
-            summary.converted += 1
-            summary.source_bytes += source_bytes
-            summary.stored_bytes += sum(blob.nbytes for blob in row.blobs)
-        elif isinstance(error, BrokenExecutor):
-            raise StoreError(
-                f"{root}: a worker process was killed, perhaps for want of memory; run again with fewer --jobs, "
-                "it goes on where it was"
-            ) from error
-        elif isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            raise StoreError(f"{root}: cannot be written ({error}); free some space and run again") from error
+class _Run:
+    """One conversion under way: what is pending, what came of it."""
+
+    def __init__(self, storage: Storage, settings: Settings, workers: Workers, progress: Progress | None) -> None:
+        self._storage, self._settings, self._workers, self._progress = storage, settings, workers, progress
+        self._journal = Journal(storage)
+        self._packer = Packer(storage, self._journal, settings) if settings.container == "webdataset" else None
+        self._faults: list[tuple[Task, Fault]] = []
+        self._claims: dict[str, Claim] = {}
+        self._pending: list[Task] = []
+        self._total = 0
+        self.summary = Summary(storage.url)
+
+    def plan(self, tasks: list[Task]) -> None:
+        """Find out which sources are to be converted; refuses those that would overwrite others."""
+        self._total = len(tasks)
+        self._claims = {task.source_id: claim_of(task) for task in tasks}
+        self._journal.refuse_clashes(list(self._claims.values()))
+        lost = {path for path in self._paths_of(tasks) if self._is_lost(path)}
+        self._journal.forget(t.source_id for t in tasks if (e := self._journal.entry(t.source_id)) and lost & set(e.paths))
+        self._pending = [task for task in map(self._recognised, tasks) if task is not None]
+        self.summary.found = len(tasks) - len(self._pending)
+        if any(self._journal.entry(task.source_id) for task in self._pending):
+            remove_manifest(self._storage)  # it must not describe volumes that are being replaced
+        for task in tasks:
+            entry = self._journal.entry(task.source_id)
+            for part, reason in (entry.refused if entry else {}).items():
+                self._fault(task, reason, part=part)
+        if self._packer:
+            self._packer.expect(self._pending)
+
+    def _paths_of(self, tasks: Sequence[Task]) -> set[str]:
+        entries = (self._journal.entry(task.source_id) for task in tasks)
+        return {path for entry in entries if entry for path in entry.paths}
+
+    def _is_lost(self, path: str) -> bool:
+        """Whether somebody has deleted a volume; only a folder is looked into, a bucket is trusted."""
+        root = Path(self._storage.url)
+        return root.is_dir() and not (root / path).exists() and not (root / STAGED / path).exists()
+
+    def _recognised(self, task: Task) -> Task | None:
+        """The task, with what is known of its source; None if it is finished."""
+        entry, claim = self._journal.entry(task.source_id), self._claims[task.source_id]
+        if entry is None or entry.claim.told != claim.told:
+            return task
+        if claim.stamp is not None and entry.claim.stamp == claim.stamp and entry.claim.place == claim.place:
+            return None
+        return replace(task, known=entry.digest, moved=entry.claim.place != claim.place)
+
+    def work(self) -> None:
+        """Convert what is pending; volumes too large to share the memory come last, one at a time."""
+        large: list[Task] = []
+        for task, outcome in self._workers.run(partial(write_volumes, self._storage.url), self._pending):
+            if isinstance(outcome, SourceTooLarge) and self._may_fit_alone(task, outcome):
+                large.append(replace(task, memory=self._workers.memory))
+            else:
+                self._take(task, outcome)
+        alone = replace(self._workers, jobs=min(1, self._workers.jobs))
+        for task, outcome in alone.run(partial(write_volumes, self._storage.url), large):
+            self._take(task, outcome)
+
+    def _may_fit_alone(self, task: Task, refusal: SourceTooLarge) -> bool:
+        return task.memory is not None and task.memory < self._workers.memory and room_for(refusal.needed) <= self._workers.memory
+
+    def _take(self, task: Task, outcome: Written | BaseException) -> None:
+        if isinstance(outcome, Written):
+            self._add(task, outcome)
+        elif isinstance(outcome, StoreError | OSError):
+            raise StoreError(f"{self._storage.url}: cannot be written ({outcome}); mend that and run again") from outcome
+        elif isinstance(outcome, Exception):
+            entry = self._journal.entry(task.source_id)
+            if entry and len(entry.names) > 1:
+                self._journal.remove(task.source_id)  # some of its volumes may have been replaced already
+            self._fault(task, _reason(task, outcome))
         else:
-            summary.faults.append(Fault(str(task.source.path), _reason(error)))
-        if progress:
-            progress(summary, total)
+            raise outcome
+        if self._packer:
+            self._packer.settle(task)
+        if self._progress:
+            self._progress(self.summary, self._total)
+
+    def _add(self, task: Task, written: Written) -> None:
+        claim = replace(self._claims[task.source_id], stamp=written.stamp)
+        if written.is_unchanged:
+            self._journal.see(claim)
+            self.summary.found += 1
+            return
+        taken = [row.name for row in written.rows if self._journal.owner_of(row.name) not in (None, task.source_id)]
+        if taken:
+            self._fault(task, f"{task.source.path.name}: {taken[0]} is in the store already, from another source")
+            return
+        rows = written.rows
+        entry = Entry(claim, written.digest, tuple(r.name for r in rows), tuple(r.path for r in rows), written.refused)
+        self._journal.add(entry, rows)
+        for part, reason in written.refused.items():
+            self._fault(task, reason, part=part)
+        self.summary.converted += len(rows)
+        self.summary.source_bytes += written.source_bytes
+        self.summary.stored_bytes += sum(blob.nbytes for row in rows for blob in row.blobs)
+
+    def _fault(self, task: Task, reason: str, *, part: str = "") -> None:
+        place = task.source.url or str(task.source.path)
+        item = part or task.source.item
+        fault = Fault(f"{place}#{item}" if item else place, reason)
+        self._faults.append((task, fault))
+        self.summary.faults.append(fault)
+
+    def finish(self) -> None:
+        """Pack what is left, write quarantine and manifest, and remove what no row speaks of any more."""
+        if self._packer:
+            self._packer.finish()
+        write_quarantine(self._storage, self._faults, self._settings)
+        names = self._journal.names()
+        if not names:
+            raise StoreError(
+                f"{self._storage.url}: not one source could be converted; the first fault: {self._faults[0][1].reason}"
+            )
+        if self._settings.container == "zarr":
+            for domain in sorted({name.partition("/")[0] for name in names}):
+                self._storage.write(f"{domain}/{ROOT}", group_bytes({}))
+        write_manifest(self._storage, self._journal.rows())
+        live = {path for entry in self._journal.entries() for path in entry.paths}
+        for path in sorted(self._journal.superseded - live):
+            self._storage.delete(path)
+        shutil.rmtree(Path(self._storage.url) / STAGED, ignore_errors=True)
 
 
-def _reason(error: BaseException) -> str:
-    return str(error) if type(error).__module__.startswith("mixio") else f"{type(error).__name__}: {error}"
-
-
-def _as_completed(tasks: Iterable[Task], root: Path, jobs: int) -> Iterator[tuple[Task, Future[tuple[Row, int]]]]:
-    """Run tasks in worker processes, a few ahead of what was taken; in this process where there is one job."""
-    if jobs < 1:
-        return
-    queue = iter(tasks)
-    with _executor(jobs) as executor:
-        running: dict[Future[tuple[Row, int]], Task] = {}
-        while True:
-            for task in queue:
-                running[executor.submit(write_volume, root, task)] = task
-                if len(running) >= 2 * jobs:
-                    break
-            if not running:
-                return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield running.pop(future), future
-
-
-def _executor(jobs: int) -> Executor:
-    if jobs == 1:
-        return ThreadPoolExecutor(1)
-    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
-
-
-def _finish(root: Path, journal: Journal, summary: Summary) -> None:
-    rows = journal.rows()
-    partial = root / FOLDER / "partial"
-    if partial.exists():
-        shutil.rmtree(partial)
-    lines = [json.dumps(asdict(fault)) for fault in summary.faults]
-    quarantine = root / QUARANTINE
-    if lines:
-        quarantine.write_text("\n".join(lines) + "\n")
-    elif quarantine.exists():
-        quarantine.unlink()
-    if not rows:
-        raise StoreError(f"{root}: not one source could be converted; the first fault: {summary.faults[0].reason}")
-    for domain in sorted({row.domain for row in rows}):
-        write_group(root / domain, {})
-    write_manifest(root, rows)
+def _reason(task: Task, error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"{task.source.path.name}: needs more memory than it may have; run again with fewer --jobs or more --memory"
+    if isinstance(error, SourceTooLarge):
+        return f"{error}; run again with fewer --jobs or more --memory"
+    if isinstance(error, WorkerDied):
+        return f"{task.source.path.name}: {error}; run again with fewer --jobs or more --memory"
+    return str(error) if isinstance(error, MixioError) else f"{task.source.path.name}: {type(error).__name__}: {error}"

@@ -32,7 +32,7 @@ except ImportError as error:
     raise require("torch", "torch") from error
 
 if TYPE_CHECKING:  # the manifest brings pyarrow
-    from mixio.manifest import Row
+    from mixio.row import Row
 
 SCHEMA_VERSION = 1
 

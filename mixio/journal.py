@@ -1,126 +1,207 @@
 """What a conversion has finished, so that an interrupted one goes on where it was.
 
-One line of JSON per finished volume, appended and flushed when the volume is in its place. A last line torn by a
-crash is ignored, and its volume converted again; so is one whose source or label files changed in size or time,
-whose row of the table says something else, or whose shards are gone.
+One line of JSON per finished source, durable before anything relies on it; another per tar that was packed. The
+latest line of a source counts. Only what decides about going on is kept in memory; rows are read back line by line
+when the manifest is written.
 """
 
-import fcntl
-import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
-from mixio.errors import InvalidArgument, StoreError
-from mixio.manifest import Blob, Row, row_from_dict, row_to_dict
+from mixio.errors import InvalidArgument
+from mixio.row import Row, row_from_dict, row_to_dict
+from mixio.settings import FOLDER
+from mixio.stores.log import Position, open_log
+from mixio.stores.storage import Storage
+from mixio.stores.tar import is_tar
+from mixio.stores.zarr import metadata_files
 
-FOLDER = ".mixio"
-
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold the store at `root` for one converter; a second one is refused."""
-    folder = root / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(f"{root}: another conversion is writing here; wait for it to end") from error
-        yield
+NAME = f"{FOLDER}/journal"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A volume to be: `stamp` tells whether its source changed (None: a file is missing), `place` where that lies."""
+    """A source that is to be converted: `told` hashes what the table says of it, `stamp` tells cheaply whether its
+    files changed (None: one is missing), `place` where they lie."""
 
     source: str
     name: str
     subject: str
     split: str
+    told: str
     place: str
     stamp: str | None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A finished source: its claim, the checksum of its files, its volumes, and the parts that were refused."""
+
+    claim: Claim
+    digest: str
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+    refused: dict[str, str] = field(default_factory=dict)
+
+
 class Journal:
-    """The finished volumes of the store at `root`, by source name hash."""
+    """The finished sources of a store, by the hash of their name."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._path = root / FOLDER / "journal.jsonl"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._rows: dict[str, Row] = {}
-        self._stamps: dict[str, str] = {}
-        self._places: dict[str, str] = {}
-        self._drop_torn_line()
-        for line in self._path.read_text().splitlines():
-            entry = json.loads(line)
-            row = row_from_dict(entry["row"])
-            self._keep(row, entry["stamp"], entry["place"])
+    def __init__(self, storage: Storage) -> None:
+        self._log = open_log(storage, NAME)
+        self._entries: dict[str, Entry] = {}
+        self._where: dict[str, tuple[Position, int]] = {}
+        self._owners: dict[str, str] = {}
+        self.superseded: set[str] = set()
+        """Files that held a volume which now lies elsewhere, or nowhere; a tar among them may hold others still."""
+        self._line = lru_cache(4)(self._decoded)
+        for position, line in self._log:
+            self._take(json.loads(line), position)
 
-    def _drop_torn_line(self) -> None:
-        self._path.touch()
-        content = self._path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(self._path, len(whole))
+    def _take(self, line: dict[str, Any], position: Position) -> None:
+        rows = line.get("rows", [])
+        if "claim" in line:
+            self._replace(_entry(line))
+            for row in rows:
+                self.superseded -= files_of_volume(row_from_dict(row)) if self.superseded else set()
+        elif "seen" in line:
+            claim = Claim(**line["seen"])
+            self._entries[claim.source] = replace(self._entries[claim.source], claim=claim)
+        elif "gone" in line:
+            self._remove(line["gone"])
+        for index, row in enumerate(rows):
+            name = f"{row['domain']}/{row['key']}"
+            self._where[name] = position, index
+            if "packed" in line:
+                self._move(row["source"], name, row["path"])
 
-    def _keep(self, row: Row, stamp: str, place: str) -> None:
-        self._rows[row.source], self._stamps[row.source], self._places[row.source] = row, stamp, place
+    def _replace(self, entry: Entry) -> None:
+        self._remove(entry.claim.source)
+        self._entries[entry.claim.source] = entry
+        self._owners.update(dict.fromkeys(entry.names, entry.claim.source))
 
-    def row(self, source: str) -> Row | None:
-        """The volume that this source became, if it was converted."""
-        return self._rows.get(source)
+    def _remove(self, source: str) -> None:
+        before = self._entries.pop(source, None)
+        for name in before.names if before else ():
+            self.superseded |= files_of_volume(self.row(name))
+            self._drop([name])
 
-    def finished(self, claim: Claim) -> bool:
-        """Whether this source was converted, has not changed since, and its shards are there."""
-        row = self._rows.get(claim.source)
-        return row is not None and self._stamps[claim.source] == claim.stamp and all(map(self._is_there, row.blobs))
+    def _drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._where.pop(name, None)
+            self._owners.pop(name, None)
 
-    def _is_there(self, blob: Blob) -> bool:
-        path = self._root / blob.path
-        return path.is_file() and path.stat().st_size == blob.nbytes
+    def _move(self, source: str, name: str, path: str) -> None:
+        entry = self._entries[source]
+        paths = tuple(path if known == name else old for known, old in zip(entry.names, entry.paths, strict=True))
+        self.superseded |= {old for old in set(entry.paths) - set(paths) if is_tar(old)}
+        self._entries[source] = replace(entry, paths=paths)
 
-    def add(self, row: Row, claim: Claim) -> None:
-        """Record a volume that is in its place."""
-        with self._path.open("a") as file:
-            file.write(json.dumps({"stamp": claim.stamp, "place": claim.place, "row": row_to_dict(row)}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self._keep(row, claim.stamp or "", claim.place)
+    @property
+    def damaged(self) -> int:
+        """Lines that did not match their checksum; their sources are converted again."""
+        return self._log.damaged
 
-    def rows(self) -> list[Row]:
-        """All rows so far, the latest of each source."""
-        return list(self._rows.values())
+    def entry(self, source: str) -> Entry | None:
+        """What is known of a source that was converted."""
+        return self._entries.get(source)
 
-    def refuse_clashes(self, claims: list[Claim]) -> None:
+    def entries(self) -> Iterable[Entry]:
+        """All finished sources."""
+        return self._entries.values()
+
+    def names(self) -> list[str]:
+        """All volumes, sorted."""
+        return sorted(self._where)
+
+    def row(self, name: str) -> Row:
+        """The row of a volume."""
+        position, index = self._where[name]
+        return row_from_dict(self._line(position)["rows"][index])
+
+    def rows(self) -> Iterator[Row]:
+        """All rows, in the order of their names."""
+        return map(self.row, self.names())
+
+    def owner_of(self, name: str) -> str | None:
+        """The source that a volume came from."""
+        return self._owners.get(name)
+
+    def _decoded(self, position: Position) -> dict[str, Any]:
+        line: dict[str, Any] = json.loads(self._log.read(position))
+        return line
+
+    def add(self, entry: Entry, rows: Sequence[Row]) -> None:
+        """Record a source whose volumes are written."""
+        claim = vars(entry.claim)
+        self._append({"claim": claim, "digest": entry.digest, "refused": entry.refused, "rows": _dicts(rows)})
+
+    def see(self, claim: Claim) -> None:
+        """Record that a source is what it was, although its stamp or place changed."""
+        self._append({"seen": vars(claim)})
+
+    def pack(self, path: str, rows: Sequence[Row]) -> None:
+        """Record that volumes lie in the tar at `path` now."""
+        self._append({"packed": path, "rows": _dicts(rows)})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        (position,) = self._log.append([json.dumps(line).encode()])
+        self._take(line, position)
+
+    def remove(self, source: str) -> None:
+        """Record that the volumes of a source are not to be trusted any more."""
+        self._append({"gone": source})
+
+    def forget(self, sources: Iterable[str]) -> None:
+        """Take sources whose files are lost for unfinished; nothing is written of it."""
+        for source in list(sources):
+            self._drop(self._entries.pop(source).names)
+
+    def refuse_clashes(self, claims: Sequence[Claim]) -> None:
         """Refuse volumes that would take another source's place, or tear a subject apart.
 
         Sources among the claims may themselves move to another name or split.
         """
         moving = {claim.source for claim in claims}
-        owners = {row.name: row.source for row in self._rows.values()}
-        splits = {row.subject: row.split for row in self._rows.values() if row.source not in moving}
+        splits = {e.claim.subject: e.claim.split for e in self._entries.values() if e.claim.source not in moving}
         for claim in claims:
-            if owners.get(claim.name, claim.source) != claim.source:
+            if self._owners.get(claim.name, claim.source) != claim.source:
                 raise InvalidArgument(f"{claim.name} is in the store already, from another source; choose another key")
             if splits.get(claim.subject, claim.split) != claim.split:
                 raise InvalidArgument(
                     f"{claim.name}: its subject is in the split {splits[claim.subject]!r} of the store, "
                     f"not in {claim.split!r}; a subject's scans belong to one split"
                 )
-            moved = self._places.get(claim.source, claim.place) != claim.place
-            if moved and self._stamps[claim.source] != claim.stamp:
-                raise InvalidArgument(
-                    f"{claim.name}: its path in the table is that of another file, converted before from another "
-                    "folder; make the paths of the two tables differ, or use a new store"
-                )
+            self._refuse_another_file(claim)
+
+    def _refuse_another_file(self, claim: Claim) -> None:
+        entry = self._entries.get(claim.source)
+        if entry and entry.claim.place != claim.place and _sizes_and_times(entry.claim) != _sizes_and_times(claim):
+            raise InvalidArgument(
+                f"{claim.name}: its path in the table is that of another file, converted before from another "
+                "folder; make the paths of the two tables differ, or use a new store"
+            )
 
 
-def stamp_of(paths: list[Path], told: str) -> str:
-    """What tells that files, and what the table says of them, are as they were: sizes, times, words, hashed."""
-    seen = [[status.st_size, status.st_mtime_ns] for status in (path.stat() for path in paths)]
-    return hashlib.sha256(json.dumps([seen, told]).encode()).hexdigest()[:32]
+def _entry(line: dict[str, Any]) -> Entry:
+    rows = line["rows"]
+    names = tuple(f"{row['domain']}/{row['key']}" for row in rows)
+    return Entry(Claim(**line["claim"]), line["digest"], names, tuple(row["path"] for row in rows), line["refused"])
+
+
+def files_of_volume(row: Row) -> set[str]:
+    """Every file of the store that holds a part of this volume."""
+    if is_tar(row.path):
+        return {row.path}
+    return {blob.path for blob in row.blobs} | set(metadata_files(row))
+
+
+def _sizes_and_times(claim: Claim) -> str:
+    return (claim.stamp or "").partition(".")[0]
+
+
+def _dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    return [row_to_dict(row) for row in rows]

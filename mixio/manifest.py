@@ -1,157 +1,203 @@
-"""One row per volume: what was written, from what, where, and with which checksum.
+"""The manifest: one row per volume in one Parquet file at the root of a store, written last.
 
-The manifest is one Parquet file at the root of a store, written last. A row is all that reading needs, so that a
-million volumes open with one file. No field of a source's header that could hold a name, a date or a comment is
-in it. pyarrow is used in this file alone.
+Opening it reads domains, keys and splits, some tens of bytes a volume; whole rows are decoded a row group at a time,
+when they are asked for, and the latest are kept. So a million volumes open in a second. Beside it lies
+`manifest.json` with its length and crc32c, checked on opening: a flipped bit is not taken for a volume. pyarrow is
+used in this file alone.
 """
 
-import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+import json
+import tempfile
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from mixio.blob import Grid
+from mixio.blob import extend_crc32c
 from mixio.errors import StoreError
-from mixio.foreground import CELL
-from mixio.volume import Shape
+from mixio.row import Row, row_from_dict, row_to_dict
+from mixio.stores.storage import Storage
+from mixio.stores.zarr import json_bytes
 
 NAME = "manifest.parquet"
-SCHEMA_VERSION = 1
+SIDECAR = "manifest.json"
+SCHEMA_VERSION = 2
+_ROWS_PER_GROUP = 1024
+_GROUPS_KEPT = 256
+_ROWS_KEPT = 65_536
+_PIECE = 2**22
 
 
-@dataclass(frozen=True)
-class Blob:
-    """Where the bytes of one shard lie, relative to the store, and their crc32c."""
+class Manifest:
+    """The rows of a store, by name (`domain/key`), in the order of their names."""
 
-    path: str
-    offset: int
-    nbytes: int
-    crc32c: int
+    def __init__(self, storage: Storage) -> None:
+        self._file = pq.ParquetFile(_checked(storage), memory_map=True)
+        light = self._file.read(columns=["domain", "key", "split"])
+        self._keys = light.column("key")
+        self._splits = light.column("split").combine_chunks()
+        self._ranges = _ranges(light.column("domain"))
+        self._group = lru_cache(_GROUPS_KEPT)(self._file.read_row_group)
+        self._row = lru_cache(_ROWS_KEPT)(self._decode)
 
-
-@dataclass(frozen=True)
-class Row:
-    """One volume of a store.
-
-    `path` is relative to the store; `background` is a stored value (as text in Parquet, which keeps every digit of a
-    64-bit integer), `statistics` are real ones; `labels` maps a
-    label map's name to its dtype; `orientation` is how the source's axes ran; `source` is a salted hash of the
-    source's name unless names were kept; `settings` identifies the conversion settings.
-    """
-
-    key: str
-    domain: str
-    modality: str | None
-    subject: str
-    split: str
-    target: str | None
-    path: str
-    shape: Shape
-    chunk: Shape
-    shard: Shape
-    dtype: str
-    background: int | float
-    slope: float
-    inter: float
-    unit: str | None
-    spacing: tuple[float, float, float]
-    affine: tuple[tuple[float, ...], ...]
-    orientation: str
-    statistics: dict[str, Any]
-    foreground_fraction: float
-    foreground_box: tuple[Shape, Shape]
-    nonfinite: int
-    labels: dict[str, str]
-    blobs: tuple[Blob, ...]
-    source: str
-    source_sha256: str
-    settings: str
+    def __len__(self) -> int:
+        return len(self._keys)
 
     @property
-    def name(self) -> str:
-        """`domain/key`, by which the store knows the volume."""
-        return f"{self.domain}/{self.key}"
+    def domains(self) -> tuple[str, ...]:
+        """The domains there are volumes of, sorted."""
+        return tuple(sorted(self._ranges))
+
+    def names(self, domain: str | None = None, split: str | None = None) -> list[str]:
+        """Names of volumes, sorted; of one domain, one split, or all."""
+        chosen = self._ranges if domain is None else {d: r for d, r in self._ranges.items() if d == domain}
+        found: list[str] = []
+        for name, span in chosen.items():
+            keys = self._keys.slice(span.start, len(span)).to_pylist()
+            if split is None:
+                found += [f"{name}/{key}" for key in keys]
+            else:
+                splits = self._splits.slice(span.start, len(span)).to_pylist()
+                found += [f"{name}/{key}" for key, its in zip(keys, splits, strict=True) if its == split]
+        return found
+
+    def row(self, name: str) -> Row:
+        """The row of a volume; `KeyError` if there is none of this name."""
+        domain, _, key = name.partition("/")
+        span = self._ranges.get(domain, range(0))
+        position = span.start + bisect_left(_Keys(self._keys, span), key)
+        if position >= span.stop or self._keys[position].as_py() != key:
+            raise KeyError(name)
+        return self._row(position)
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, in order; none is kept."""
+        for batch in self._file.iter_batches(_ROWS_PER_GROUP):
+            yield from map(row_from_dict, batch.to_pylist(maps_as_pydicts="strict"))
+
+    def records(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Some columns of every row, in order; far quicker than whole rows."""
+        for batch in self._file.iter_batches(65_536, columns=list(columns)):
+            yield from batch.to_pylist(maps_as_pydicts="strict")
 
     @property
-    def grid(self) -> Grid:
-        """How the image is cut into shards and chunks."""
-        return Grid(self.shape, self.chunk, self.shard, self.dtype, self.background)
+    def fingerprint(self) -> str:
+        """16 hex characters that change with any volume, split or stored byte; not with the place."""
+        digest = blake2b(digest_size=8)
+        for record in self.records(["domain", "key", "split", "blobs.list.element.crc32c"]):
+            digest.update(json.dumps(list(record.values())).encode())
+        return digest.hexdigest()
 
-    def label_grid(self, label: str) -> Grid:
-        """How a label map is cut: as its image is."""
-        return Grid(self.shape, self.chunk, self.shard, self.labels[label], 0)
-
-    @property
-    def occupancy_grid(self) -> Grid:
-        """The occupancy array is one chunk."""
-        cells = tuple(-(-n // CELL) for n in self.shape)
-        x, y, z = cells
-        return Grid((x, y, z), (x, y, z), (x, y, z), "uint8", 0)
-
-    @property
-    def matrix(self) -> NDArray[np.float64]:
-        """The affine (4, 4)."""
-        return np.array(self.affine, dtype=np.float64)
+    def _decode(self, position: int) -> Row:
+        group, within = divmod(position, _ROWS_PER_GROUP)
+        (record,) = self._group(group).slice(within, 1).to_pylist(maps_as_pydicts="strict")
+        return row_from_dict(record)
 
 
-def row_from_dict(values: dict[str, Any]) -> Row:
-    """The row of a decoded JSON object or Parquet record; lists become tuples, integers stay integers."""
-    known = {f.name: values[f.name] for f in fields(Row)}
-    for name in ("shape", "chunk", "shard", "spacing"):
-        known[name] = tuple(known[name])
-    low, high = known["foreground_box"]
-    known["foreground_box"] = (tuple(low), tuple(high))
-    known["affine"] = tuple(tuple(line) for line in known["affine"])
-    known["labels"] = dict(known["labels"])
-    known["blobs"] = tuple(Blob(**blob) for blob in known["blobs"])
-    is_integer = np.dtype(known["dtype"]).kind in "iu"
-    known["background"] = (int if is_integer else float)(known["background"])
-    return Row(**known)
+class _Keys(Sequence[str]):
+    """The keys of one domain, for bisection."""
+
+    def __init__(self, keys: Any, span: range) -> None:
+        self._keys, self._span = keys, span
+
+    def __len__(self) -> int:
+        return len(self._span)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._keys[self._span[index]].as_py()
 
 
-def row_to_dict(row: Row) -> dict[str, Any]:
-    """The row as plain lists, dicts and numbers."""
-    return asdict(row)
+def _ranges(domains: Any) -> dict[str, range]:
+    """Where each domain's rows lie: names are sorted, so they lie together."""
+    runs = pc.run_end_encode(domains.combine_chunks())
+    stops = runs.run_ends.to_pylist()
+    return {
+        name: range(start, stop)
+        for name, start, stop in zip(runs.values.to_pylist(), [0, *stops[:-1]], stops, strict=True)
+    }
 
 
-def write_manifest(root: Path, rows: Iterable[Row]) -> Path:
-    """Write the manifest of the store at `root`, sorted by name, in one rename."""
-    ordered = sorted(rows, key=lambda row: row.name)
-    records = [{**row_to_dict(row), "background": repr(row.background)} for row in ordered]
-    table = pa.Table.from_pylist(records, schema=_schema())
-    path = root / NAME
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, path)
-    return path
-
-
-def read_manifest(root: Path) -> list[Row]:
-    """The rows of the store at `root`, sorted by name."""
-    path = root / NAME
+def _checked(storage: Storage) -> Any:
+    """The Parquet file, as a path or a buffer, once its bytes are those that were written."""
     try:
-        table = pq.read_table(path)
+        sidecar = json.loads(storage.read(SIDECAR))
+        told = int(sidecar["schema_version"]), int(sidecar["nbytes"]), str(sidecar["crc32c"])
     except FileNotFoundError as error:
-        raise StoreError(f"{root}: the store is half-written, {NAME} is missing; run `mixio convert` again") from error
-    except pa.ArrowInvalid as error:
-        raise StoreError(f"{path}: not a readable manifest ({error}); run `mixio convert` again") from error
-    version = int((table.schema.metadata or {}).get(b"mixio.schema_version", b"0"))
-    check_version(version, path)
-    return [row_from_dict(record) for record in table.to_pylist(maps_as_pydicts="strict")]
+        raise StoreError(f"{storage.url}: the store is half-written, {NAME} is missing; run `mixio convert` again") from (
+            error
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{storage.url}/{SIDECAR}: not readable ({error}); run `mixio convert` again") from error
+    check_version(told[0], f"{storage.url}/{SIDECAR}")
+    local = Path(storage.url) / NAME
+    if local.is_file():
+        with local.open("rb") as file:
+            nbytes, crc = _length_and_crc(file)
+        source: Any = str(local)
+    else:
+        data = _read(storage)
+        nbytes, crc, source = len(data), extend_crc32c(0, data), pa.BufferReader(data)
+    if (nbytes, f"{crc:08x}") != told[1:]:
+        raise StoreError(f"{storage.url}/{NAME}: does not match its checksum; run `mixio convert` again to rewrite it")
+    return source
 
 
-def check_version(version: int, path: Path) -> None:
-    """Refuse what a newer mixio wrote."""
+def _read(storage: Storage) -> bytes:
+    try:
+        return storage.read(NAME)
+    except FileNotFoundError as error:
+        raise StoreError(f"{storage.url}: the store is half-written, {NAME} is missing; run `mixio convert` again") from (
+            error
+        )
+
+
+def _length_and_crc(file: IO[bytes]) -> tuple[int, int]:
+    nbytes, crc = 0, 0
+    while piece := file.read(_PIECE):
+        nbytes, crc = nbytes + len(piece), extend_crc32c(crc, piece)
+    return nbytes, crc
+
+
+def write_manifest(storage: Storage, rows: Iterable[Row]) -> int:
+    """Write the manifest of a store from rows in the order of their names; returns how many there were."""
+    records = ({**row_to_dict(row), "background": repr(row.background)} for row in rows)
+    schema, count = _schema(), 0
+    with tempfile.TemporaryFile() as file:
+        with pq.ParquetWriter(file, schema, compression="zstd", write_statistics=False) as writer:
+            while batch := list(islice(records, _ROWS_PER_GROUP)):
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema), row_group_size=_ROWS_PER_GROUP)
+                count += len(batch)
+        file.seek(0)
+        nbytes, crc = _length_and_crc(file)
+        sidecar = {"schema_version": SCHEMA_VERSION, "rows": count, "nbytes": nbytes, "crc32c": f"{crc:08x}"}
+        file.seek(0)
+        storage.write(NAME, iter(lambda: file.read(_PIECE), b""))
+    storage.write(SIDECAR, json_bytes(sidecar))
+    return count
+
+
+def remove_manifest(storage: Storage) -> None:
+    """Take the manifest away, so that it does not describe volumes that are being replaced."""
+    storage.delete(SIDECAR)
+    storage.delete(NAME)
+
+
+def check_version(version: int, where: str) -> None:
+    """Refuse what a newer mixio, or a much older one, wrote."""
     if version > SCHEMA_VERSION:
         raise StoreError(
-            f"{path}: schema version {version} is newer than {SCHEMA_VERSION}, the newest known here; upgrade mixio"
+            f"{where}: schema version {version} is newer than {SCHEMA_VERSION}, the newest known here; upgrade mixio"
         )
+    if version < SCHEMA_VERSION:
+        raise StoreError(f"{where}: schema version {version} is older than {SCHEMA_VERSION}; convert into a new store")
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
@@ -168,13 +214,14 @@ def _schema() -> pa.Schema:
     blob = pa.struct([("path", text), ("offset", whole), ("nbytes", whole), ("crc32c", whole)])
     special = {
         **dict.fromkeys(("shape", "chunk", "shard"), triple),
-        **dict.fromkeys(("slope", "inter", "foreground_fraction"), real),
+        **dict.fromkeys(("slope", "inter", "foreground_fraction", "quantization_error"), real),
         "spacing": pa.list_(real),
         "affine": pa.list_(pa.list_(real)),
         "statistics": statistics,
         "foreground_box": pa.list_(triple),
         "nonfinite": whole,
         "labels": pa.map_(text, text),
+        "notes": pa.map_(text, text),
         "blobs": pa.list_(blob),
     }
     columns = [(field.name, special.get(field.name, text)) for field in fields(Row)]

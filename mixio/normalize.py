@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:  # the manifest brings pyarrow
-    from mixio.manifest import Row
+    from mixio.row import Row
 
 Window = tuple[float, float]
 

@@ -9,6 +9,7 @@ of a bus error. Files are opened on first use, never inherited: a forked child o
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 
 from mixio.blob import Grid, decode_chunk, decode_index, index_bytes, is_missing
 from mixio.errors import DamagedChunkError, InvalidArgument, StoreError
-from mixio.stores.zarr import shard_path
+from mixio.row import Blob
+from mixio.stores.storage import Storage
 from mixio.volume import Shape
 
 MAX_OPEN_FILES = 256
@@ -29,23 +31,33 @@ Corner = tuple[int, int, int]
 class BlobFile:
     """An open shard and its decoded index; closed when the last user lets go."""
 
-    def __init__(self, path: Path, grid: Grid) -> None:
-        self.path = path
+    def __init__(self, storage: Storage, blob: Blob, grid: Grid) -> None:
+        self.where = f"{storage.url}/{blob.path}"
+        self._blob, self._storage = blob, storage
+        local = Path(storage.url) / blob.path
         self._descriptor = -1
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise StoreError(f"{path}: the shard is missing; run `mixio verify`, then convert again") from error
-        footer = index_bytes(grid)
-        start = max(0, os.fstat(self._descriptor).st_size - footer)
-        self.index = decode_index(os.pread(self._descriptor, footer, start), grid, str(path))
+        if Path(storage.url).is_dir():
+            try:
+                self._descriptor = os.open(local, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError as error:
+                raise StoreError(f"{local}: the shard is missing; run `mixio verify`, then convert again") from error
+        footer = min(index_bytes(grid), blob.nbytes)
+        self.index = decode_index(self._bytes(blob.nbytes - footer, footer), grid, self.where)
 
     def read(self, entry: NDArray[np.uint64]) -> bytes:
         """The stored bytes of the chunk at an index entry."""
         offset, length = int(entry[0]), int(entry[1])
-        data = os.pread(self._descriptor, length, offset)
+        if offset + length > self._blob.nbytes:
+            raise DamagedChunkError(f"{self.where}: the index points past the end of the shard; convert it again")
+        return self._bytes(offset, length)
+
+    def _bytes(self, offset: int, length: int) -> bytes:
+        start = self._blob.offset + offset
+        if self._descriptor < 0:
+            return self._storage.read_range(self._blob.path, start, length)
+        data = os.pread(self._descriptor, length, start)
         if len(data) != length:
-            raise DamagedChunkError(f"{self.path}: truncated, a chunk at byte {offset} is cut; convert it again")
+            raise DamagedChunkError(f"{self.where}: truncated, a chunk at byte {start} is cut; convert it again")
         return data
 
     def __del__(self) -> None:
@@ -56,45 +68,51 @@ class BlobFile:
 class BlobCache:
     """The least recently used shards of this process, at most `MAX_OPEN_FILES`; safe for threads and forks."""
 
-    def __init__(self) -> None:
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
         self._reset()
 
     def _reset(self) -> None:
         self._process = os.getpid()
         self._lock = threading.Lock()
-        self._files: OrderedDict[Path, BlobFile] = OrderedDict()
+        self._files: OrderedDict[tuple[str, int], BlobFile] = OrderedDict()
 
-    def open(self, path: Path, grid: Grid) -> BlobFile:
-        """The open shard at `path`."""
+    def open(self, blob: Blob, grid: Grid) -> BlobFile:
+        """The open shard of a blob."""
         if self._process != os.getpid():
             self._reset()
+        key = blob.path, blob.offset
         with self._lock:
-            file = self._files.get(path)
+            file = self._files.get(key)
             if file is None:
-                file = self._files[path] = BlobFile(path, grid)
-            self._files.move_to_end(path)
+                file = self._files[key] = BlobFile(self._storage, blob, grid)
+            self._files.move_to_end(key)
             if len(self._files) > MAX_OPEN_FILES:
                 self._files.popitem(last=False)
         return file
 
-    def __reduce__(self) -> tuple[type["BlobCache"], tuple[()]]:
-        return BlobCache, ()
+    def __reduce__(self) -> tuple[type["BlobCache"], tuple[Storage]]:
+        return BlobCache, (self._storage,)
 
 
-def read_region(cache: BlobCache, array: Path, grid: Grid, corner: Corner, size: Shape) -> NDArray[Any]:
-    """Voxels `[corner, corner + size)` of the array in folder `array`, in its stored dtype; fill outside it."""
+def read_region(cache: BlobCache, blobs: Sequence[Blob], grid: Grid, corner: Corner, size: Shape) -> NDArray[Any]:
+    """Voxels `[corner, corner + size)` of an array in its stored dtype; fill outside it.
+
+    `blobs` are the array's shards in C order of their place in `grid.shards`.
+    """
     _check_region(grid, corner, size)
     out = np.full(size, grid.fill, np.dtype(grid.dtype))
     ends = [min(c + s, n) for c, s, n in zip(corner, size, grid.shape, strict=True)]
     starts = [max(c, 0) for c in corner]
     spans = [range(a // c, -(-b // c)) for a, b, c in zip(starts, ends, grid.chunk, strict=True)]
+    shards, per_shard = grid.shards, grid.chunks_per_shard
     for position in product(*spans):
-        shard = tuple(p // n for p, n in zip(position, grid.chunks_per_shard, strict=True))
-        file = cache.open(Path(shard_path(str(array), shard)), grid)
-        entry = file.index[tuple(p % n for p, n in zip(position, grid.chunks_per_shard, strict=True))]
+        x, y, z = (p // n for p, n in zip(position, per_shard, strict=True))
+        file = cache.open(blobs[(x * shards[1] + y) * shards[2] + z], grid)
+        entry = file.index[tuple(p % n for p, n in zip(position, per_shard, strict=True))]
         if is_missing(entry):
             continue
-        chunk = decode_chunk(file.read(entry), grid, str(file.path))
+        chunk = decode_chunk(file.read(entry), grid, file.where)
         source, target = [], []
         for p, edge, c, start, end in zip(position, grid.chunk, corner, starts, ends, strict=True):
             low, high = max(p * edge, start), min((p + 1) * edge, end)

@@ -1,167 +1,254 @@
-"""One source into one volume of a store: what a worker process of the converter does."""
+"""One source into its volumes in a store: what a worker process of the converter does.
+
+Every file is written whole or not at all, and none is looked for afterwards: what counts as done is what the
+journal says, after the worker has answered.
+"""
 
 import hashlib
 import os
-import shutil
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from mixio.blob import Grid, plan_grid
-from mixio.content import Content, describe
-from mixio.errors import SourceError
-from mixio.journal import FOLDER, Claim, stamp_of
-from mixio.manifest import Blob, Row
-from mixio.preprocess import background_of, fill_nonfinite, ras_axes, to_ras
-from mixio.readers import read_volume
+from mixio.blob import Grid, extend_crc32c, plan_grid, shard_pieces
+from mixio.codec import Codec
+from mixio.errors import PartsRefused, SourceError
+from mixio.prepare import Prepared, options_of, prepare
+from mixio.readers import Part, files_of, read_parts
+from mixio.row import Blob, Row, occupancy_grid
+from mixio.settings import FOLDER, Settings
 from mixio.sources import Source
-from mixio.stores.zarr import OCCUPANCY, image_attributes, label_attributes, put_in_place, write_array, write_group
-from mixio.volume import Volume
+from mixio.stores.storage import Storage, storage_of
+from mixio.stores.zarr import OCCUPANCY, array_path, metadata_files, shard_path
 
-_CT_AIR_HU = -500.0
-_AFFINE_TOLERANCE_MM = 1e-2
+STAGED = f"{FOLDER}/staged"
+"""Where volumes wait to be packed into a tar."""
+
+_PIECE = 2**20
+_LABELS_AND_BUFFERS = 3
+"""A volume of n bytes needs up to this many times n: the voxels, their encoding, a label map."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A source and what was decided about it before it is opened."""
+    """A source and what was decided about it before it is opened.
+
+    `known` is the checksum under which it was converted before, if it was; `memory` bounds the bytes it may take.
+    """
 
     source: Source
     key: str
     subject: str
     source_id: str
     split: str
-    chunk: int
-    settings: str
-    claim: Claim = field(init=False)
-    """What the journal keeps of it, with the stamp from before it is read."""
-
-    def __post_init__(self) -> None:
-        place = hashlib.sha256(os.fsencode(self.source.path.resolve())).hexdigest()[:16]
-        claim = Claim(self.source_id, self.name, self.subject, self.split, place, self.stamp_now())
-        object.__setattr__(self, "claim", claim)
-
-    def stamp_now(self) -> str | None:
-        """The stamp of the files as they are at this moment."""
-        source = self.source
-        told = [self.name, self.subject, self.split, source.modality, source.unit, source.target, sorted(source.labels)]
-        try:
-            return stamp_of([source.path, *(source.labels[name] for name in sorted(source.labels))], repr(told))
-        except OSError:
-            return None
+    settings: Settings
+    known: str | None = None
+    moved: bool = False
+    memory: int | None = None
 
     @property
     def name(self) -> str:
-        """`domain/key`."""
+        """`domain/key`, of a source that holds one volume."""
         return f"{self.source.domain}/{self.key}"
 
+    @property
+    def told(self) -> str:
+        """What the table says of it, hashed: another word makes it another conversion."""
+        s = self.source
+        words = [self.name, self.subject, self.split, s.modality, s.unit, s.target, sorted(s.labels), s.item, s.spacing]
+        return hashlib.sha256(repr(words).encode()).hexdigest()[:16]
 
-def write_volume(root: Path, task: Task) -> tuple[Row, int]:
-    """Convert one source into the store at `root`; returns its row and the bytes read.
 
-    Raises `SourceError` if the source, or one of its label maps, cannot be trusted.
+@dataclass(frozen=True)
+class Written:
+    """What became of a source: its volumes, or nothing new if it is what it was; and the parts that were refused."""
+
+    digest: str
+    stamp: str | None
+    rows: tuple[Row, ...] = ()
+    is_unchanged: bool = False
+    source_bytes: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def write_volumes(store: str, task: Task) -> Written:
+    """Convert one source into the store at this place.
+
+    Raises `SourceError` if the source, or one of its label maps, cannot be trusted, and `StoreError` or `OSError`
+    if the store cannot be written.
     """
-    source = task.source
-    read = read_volume(source.path)
-    orientation = _codes(read)
-    volume, nonfinite = fill_nonfinite(to_ras(read))
-    background = background_of(volume.voxels)
-    content = describe(volume, background, source.modality)
-    labels = {name: _read_label(path, volume) for name, path in source.labels.items()}
-    grid = plan_grid(volume.shape, str(volume.voxels.dtype), background, chunk=task.chunk)
-    volume = replace(volume, unit=source.unit or _evident_unit(source, content))
-    raw = source.path.read_bytes()
-    if task.stamp_now() != task.claim.stamp:
-        raise SourceError(f"{source.path.name}: changed while it was read; run again when it is complete")
-    blobs = _write(root, task, volume, content, labels, grid)
-    row = Row(
-        key=task.key,
+    storage, source = storage_of(store), task.source
+    with local_files(source):
+        stamp = stamp_of(source)
+        digests = [digest_of(path) for path in source_files(source)]
+        digest = hashlib.sha256("".join(digests).encode()).hexdigest()
+        if task.known == digest:
+            return Written(digest, stamp, is_unchanged=True)
+        if task.known and task.moved:
+            raise SourceError(
+                f"{source.path.name}: its path in the table is that of another file, converted before from another "
+                "folder; make the paths of the two tables differ, or use a new store"
+            )
+        sha256 = _image_digest(source, digests)
+        rows, refused = [], {}
+        try:
+            for part in read_parts(source.path, options_of(source, task.settings, max_bytes=_room(task))):
+                rows.append(_write(storage, task, part, sha256))
+        except PartsRefused as error:
+            refused = dict(error.reasons)
+        if stamp_of(source) != stamp:
+            raise SourceError(f"{source.path.name}: changed while it was read; run again when it is complete")
+        nbytes = sum(path.stat().st_size for path in files_of(source.path))
+    return Written(digest, stamp, tuple(rows), source_bytes=nbytes, refused=refused)
+
+
+@contextmanager
+def local_files(source: Source) -> Iterator[None]:
+    """The source's files on this machine while the context lasts."""
+    yield
+
+
+def source_files(source: Source) -> list[Path]:
+    """Every file that a source and its label maps consist of."""
+    paths = [source.path, *(source.labels[name] for name in sorted(source.labels))]
+    return [file for path in paths for file in files_of(path)]
+
+
+def stamp_of(source: Source) -> str | None:
+    """What tells cheaply whether files may have changed: sizes and times of all of them; None if one is missing.
+
+    The part before the dot leaves out the time of the last change of status, which copying to another disk resets.
+    """
+    try:
+        found = [(path.name, path.stat()) for path in source_files(source)]
+    except OSError:
+        return None
+    weak = [(name, status.st_size, status.st_mtime_ns) for name, status in found]
+    strong = [status.st_ctime_ns for _, status in found]
+    return ".".join(hashlib.sha256(repr(part).encode(errors="surrogateescape")).hexdigest()[:16] for part in (weak, strong))
+
+
+def digest_of(path: Path) -> str:
+    """The sha256 of a file; raises `SourceError` if it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except OSError as error:
+        raise SourceError(f"{path.name}: cannot be read ({error.strerror or error}); is the disk mounted?") from error
+    return digest.hexdigest()
+
+
+def _image_digest(source: Source, digests: Sequence[str]) -> str:
+    """The sha256 of the image itself: of its one file, or of the list of its files' checksums."""
+    own = digests[: len(files_of(source.path))]
+    return own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest()
+
+
+def room_for(nbytes: int) -> int:
+    """Bytes of memory that converting a volume of so many bytes of voxels may take."""
+    return nbytes * _LABELS_AND_BUFFERS
+
+
+def _room(task: Task) -> int | None:
+    """The largest volume, in bytes of voxels, that a task may read."""
+    return None if task.memory is None else task.memory // _LABELS_AND_BUFFERS
+
+
+def _write(storage: Storage, task: Task, part: Part, sha256: str) -> Row:
+    """Write one volume's shards, and in a Zarr store its metadata."""
+    prepared = prepare(part, task.source, task.settings)
+    key = f"{task.key}_{part.name}" if part.name else task.key
+    grid = _grid(prepared, task.settings)
+    blobs = list(_write_shards(storage, f"{task.source.domain}/{key}", prepared, grid, task.settings))
+    row = _row(task, part, prepared, grid, key, tuple(blobs), sha256)
+    if task.settings.container == "zarr":
+        for name, content in metadata_files(row).items():
+            storage.write(name, content)
+    return row
+
+
+def _grid(prepared: Prepared, settings: Settings) -> Grid:
+    voxels, codec = prepared.volume.voxels, Codec.parse(settings.codec)
+    if settings.container == "webdataset":  # a member is one shard, whatever its size
+        return plan_grid(voxels.shape, str(voxels.dtype), prepared.background, chunk=settings.chunk, shard_bytes=None, codec=codec)
+    return plan_grid(voxels.shape, str(voxels.dtype), prepared.background, chunk=settings.chunk, codec=codec)
+
+
+def _write_shards(
+    storage: Storage, name: str, prepared: Prepared, grid: Grid, settings: Settings
+) -> Iterator[Blob]:
+    """The shards of image, label maps and occupancy, in the order in which a row lists them."""
+    arrays: list[tuple[str, str, NDArray[Any], Grid]] = [("image", array_path(name), prepared.volume.voxels, grid)]
+    for label, voxels in sorted(prepared.labels.items()):
+        label_grid = Grid(grid.shape, grid.chunk, grid.shard, str(voxels.dtype), 0, grid.codec)
+        arrays.append((label, array_path(name, label), voxels, label_grid))
+    cells = occupancy_grid(grid.shape)
+    arrays.append((OCCUPANCY, f"{name}/{OCCUPANCY}/0", prepared.content.occupancy, cells))
+    for short, folder, voxels, its_grid in arrays:
+        for position in product(*map(range, its_grid.shards)):
+            slices = tuple(slice(p * s, (p + 1) * s) for p, s in zip(position, its_grid.shard, strict=True))
+            is_staged = settings.container == "webdataset"
+            path = f"{STAGED}/{name}/{short}.shard" if is_staged else shard_path(folder, position)
+            pieces = _Counted(shard_pieces(voxels[slices], its_grid))
+            storage.write(path, pieces)
+            yield Blob(path, 0, pieces.nbytes, pieces.crc)
+
+
+class _Counted:
+    """Pieces of bytes, with their length and crc32c once they have passed."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces, self.nbytes, self.crc = pieces, 0, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.nbytes, self.crc = 0, 0
+        for piece in self._pieces:
+            self.nbytes += len(piece)
+            self.crc = extend_crc32c(self.crc, piece)
+            yield piece
+
+
+def _row(
+    task: Task, part: Part, prepared: Prepared, grid: Grid, key: str, blobs: tuple[Blob, ...], sha256: str
+) -> Row:
+    source, volume, content = task.source, prepared.volume, prepared.content
+    return Row(
+        key=key,
         domain=source.domain,
         modality=source.modality,
         subject=task.subject,
         split=task.split,
         target=source.target,
-        path=task.name,
+        path=f"{source.domain}/{key}",
         shape=volume.shape,
         chunk=grid.chunk,
         shard=grid.shard,
+        codec=str(grid.codec),
         dtype=grid.dtype,
-        background=background,
+        background=prepared.background,
         slope=volume.slope,
         inter=volume.inter,
         unit=volume.unit,
         spacing=volume.spacing,
         affine=tuple(tuple(line) for line in volume.affine.tolist()),
-        orientation=orientation,
+        orientation=prepared.orientation,
         statistics=content.statistics,
         foreground_fraction=content.foreground_fraction,
         foreground_box=content.foreground_box,
-        nonfinite=nonfinite,
-        labels={name: str(voxels.dtype) for name, voxels in labels.items()},
+        nonfinite=prepared.nonfinite,
+        quantization_error=prepared.quantization_error,
+        labels={name: str(voxels.dtype) for name, voxels in sorted(prepared.labels.items())},
         blobs=blobs,
         source=task.source_id,
-        source_sha256=hashlib.sha256(raw).hexdigest(),
-        settings=task.settings,
+        part=part.name,
+        source_sha256=sha256,
+        notes=prepared.notes,
+        settings=task.settings.identity,
     )
-    return row, len(raw)
-
-
-def _evident_unit(source: Source, content: Content) -> str | None:
-    """CT that holds air at negative numbers is in Hounsfield units; nothing else says its unit by itself."""
-    is_hounsfield = source.modality == "CT" and content.statistics["min"] < _CT_AIR_HU
-    return "HU" if is_hounsfield else None
-
-
-def _codes(volume: Volume) -> str:
-    """How the source's voxel axes ran, as letters: `LPS` is towards Left, Posterior, Superior."""
-    axes, signs = ras_axes(volume.affine)
-    letters = ["", "", ""]
-    for world, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
-        letters[axis] = ("RAS" if sign > 0 else "LPI")[world]
-    return "".join(letters)
-
-
-def _read_label(path: Path, image: Volume) -> NDArray[Any]:
-    """A label map on the image's grid after both are oriented."""
-    label = to_ras(read_volume(path).real())
-    if label.shape != image.shape or not np.allclose(label.affine, image.affine, atol=_AFFINE_TOLERANCE_MM):
-        raise SourceError(f"{path.name}: the label map is not on its image's grid; resample it to the image first")
-    if not np.isfinite(label.voxels).all():
-        raise SourceError(f"{path.name}: the label map holds NaN or infinity")
-    return _smallest(label.voxels)
-
-
-def _smallest(voxels: NDArray[Any]) -> NDArray[Any]:
-    """The same values in the smallest integer type that holds them; float32 where they are not whole numbers."""
-    low, high = float(voxels.min()), float(voxels.max())
-    for kind in ("uint8", "int16", "int32"):
-        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            integers = voxels.astype(kind)
-            return integers if np.array_equal(integers, voxels) else voxels
-    return voxels
-
-
-def _write(
-    root: Path, task: Task, volume: Volume, content: Content, labels: dict[str, NDArray[Any]], grid: Grid
-) -> tuple[Blob, ...]:
-    """Write all arrays of a volume and move them into place."""
-    partial = root / FOLDER / "partial" / task.name
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed attempt left
-    details = {"slope": volume.slope, "inter": volume.inter, "unit": volume.unit}
-    write_group(partial, image_attributes(task.key, volume.affine, details))
-    written = list(write_array(partial, "0", volume.voxels, grid))
-    if labels:
-        write_group(partial / "labels", {"ome": {"version": "0.5", "labels": sorted(labels)}})
-    for name, voxels in sorted(labels.items()):
-        write_group(partial / "labels" / name, label_attributes(name, volume.affine))
-        label_grid = Grid(grid.shape, grid.chunk, grid.shard, str(voxels.dtype), 0)
-        written += write_array(partial, f"labels/{name}/0", voxels, label_grid)
-    x, y, z = content.occupancy.shape
-    cells = Grid((x, y, z), (x, y, z), (x, y, z), "uint8", 0)
-    write_group(partial / OCCUPANCY, {})
-    written += write_array(partial, f"{OCCUPANCY}/0", content.occupancy, cells)
-    put_in_place(partial, root / task.name)
-    return tuple(Blob(f"{task.name}/{path}", 0, nbytes, crc) for path, nbytes, crc in written)

@@ -6,85 +6,90 @@
     store/<domain>/<key>/labels/<name>/0  label maps on the same grid
     store/<domain>/<key>/occupancy/0      share of foreground in each cell of 8 x 8 x 8 voxels
 
-Everything is written as plain JSON and bytes, so zarr-python, tensorstore and OME-Zarr viewers open it and
-mixio itself needs none of them to read or write.
+Everything is plain JSON and bytes, so zarr-python, tensorstore and OME-Zarr viewers open it and mixio itself needs
+none of them. All JSON of a volume follows from its manifest row, so that verifying can tell any changed byte.
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.blob import Grid, crc32c, encode_shard, metadata
+from mixio.blob import crc32c, metadata
 from mixio.errors import StoreError
+from mixio.row import Row
+from mixio.stores.storage import Storage
 
-FORMAT = {"zarr_format": 3, "node_type": "group"}
+ROOT = "zarr.json"
 OCCUPANCY = "occupancy"
 
 
+def array_path(volume: str, label: str | None = None) -> str:
+    """Where an array of the volume in folder `volume` lies: its image, or a label map."""
+    return f"{volume}/0" if label is None else f"{volume}/labels/{label}/0"
+
+
 def shard_path(array: str, shard: tuple[int, ...]) -> str:
-    """Where one shard of an array lies, relative to the store."""
+    """Where one shard of an array lies."""
     return "/".join([array, "c", *map(str, shard)])
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON in one rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)
+def json_bytes(value: dict[str, Any]) -> bytes:
+    """JSON as every file of a store holds it: one way to write a value, so that any changed byte shows."""
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-def write_group(folder: Path, attributes: dict[str, Any]) -> None:
-    """Make `folder` a Zarr group."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "zarr.json", {**FORMAT, "attributes": attributes})
+def group_bytes(attributes: dict[str, Any]) -> bytes:
+    """The `zarr.json` of a group."""
+    return json_bytes({"zarr_format": 3, "node_type": "group", "attributes": attributes})
 
 
-def read_attributes(root: Path) -> dict[str, Any]:
+def root_bytes(attributes: dict[str, Any]) -> bytes:
+    """The `zarr.json` of a store: how it was made, with a checksum of that."""
+    return group_bytes({"mixio": {**attributes, "crc32c": _checksum(attributes)}})
+
+
+def read_attributes(storage: Storage) -> dict[str, Any]:
     """What the root group says of how the store was made; raises `StoreError` if this is no store of ours."""
-    path = root / "zarr.json"
-    if not root.exists():
-        raise StoreError(f"{root}: no such store; make one with `mixio convert SOURCES {root}`")
     try:
-        attributes = json.loads(path.read_text())["attributes"]["mixio"]
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{root}: not a mixio store, its zarr.json does not say how it was made") from error
-    result: dict[str, Any] = attributes
-    return result
+        attributes = dict(json.loads(storage.read(ROOT))["attributes"]["mixio"])
+        told = attributes.pop("crc32c", None)
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"{storage.url}: no such store; make one with `mixio convert SOURCES {storage.url}`"
+        ) from error
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"{storage.url}: not a mixio store, its zarr.json does not say how it was made") from error
+    if told is not None and told != _checksum(attributes):
+        raise StoreError(f"{storage.url}/{ROOT}: does not match its checksum; restore it, or convert into a new store")
+    return attributes
 
 
-def write_array(volume: Path, array: str, voxels: NDArray[Any], grid: Grid) -> Iterator[tuple[str, int, int]]:
-    """Write an array below the folder of its volume; yields each shard's path there, length and crc32c."""
-    folder = volume / array
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "zarr.json", metadata(grid))
-    for position in product(*map(range, grid.shards)):
-        slices = tuple(slice(p * s, (p + 1) * s) for p, s in zip(position, grid.shard, strict=True))
-        data = encode_shard(voxels[slices], grid)
-        path = shard_path(array, position)
-        (volume / path).parent.mkdir(parents=True, exist_ok=True)
-        (volume / path).write_bytes(data)
-        yield path, len(data), int.from_bytes(crc32c(data), "little")
+def _checksum(attributes: dict[str, Any]) -> str:
+    return crc32c(json_bytes(attributes)).hex()
 
 
-def image_attributes(name: str, affine: NDArray[np.float64], details: dict[str, Any]) -> dict[str, Any]:
-    """OME-Zarr 0.5 attributes of an image, and ours (affine voxel -> mm, rescale, unit)."""
-    return {
-        "ome": {"version": "0.5", "multiscales": [_multiscale(name, affine)]},
-        "mixio": {"affine": affine.tolist(), **details},
+def metadata_files(row: Row) -> dict[str, bytes]:
+    """Every `zarr.json` of a volume, by its path in the store."""
+    folder = row.path
+    details = {"affine": row.matrix.tolist(), "slope": row.slope, "inter": row.inter, "unit": row.unit}
+    ome = {"version": "0.5", "multiscales": [_multiscale(row.key, row.matrix)]}
+    files = {
+        f"{folder}/zarr.json": group_bytes({"ome": ome, "mixio": details}),
+        f"{array_path(folder)}/zarr.json": json_bytes(metadata(row.grid)),
+        f"{folder}/{OCCUPANCY}/zarr.json": group_bytes({}),
+        f"{folder}/{OCCUPANCY}/0/zarr.json": json_bytes(metadata(row.occupancy_grid)),
     }
-
-
-def label_attributes(name: str, affine: NDArray[np.float64]) -> dict[str, Any]:
-    """OME-Zarr 0.5 attributes of a label map."""
-    source = {"source": {"image": "../../"}}
-    return {"ome": {"version": "0.5", "image-label": source, "multiscales": [_multiscale(name, affine)]}}
+    if row.labels:
+        names = {"ome": {"version": "0.5", "labels": sorted(row.labels)}}
+        files[f"{folder}/labels/zarr.json"] = group_bytes(names)
+    for label in sorted(row.labels):
+        image = {"source": {"image": "../../"}}
+        ome = {"version": "0.5", "image-label": image, "multiscales": [_multiscale(label, row.matrix)]}
+        files[f"{folder}/labels/{label}/zarr.json"] = group_bytes({"ome": ome})
+        files[f"{array_path(folder, label)}/zarr.json"] = json_bytes(metadata(row.label_grid(label)))
+    return files
 
 
 def _multiscale(name: str, affine: NDArray[np.float64]) -> dict[str, Any]:
@@ -92,11 +97,3 @@ def _multiscale(name: str, affine: NDArray[np.float64]) -> dict[str, Any]:
     transforms = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": affine[:3, 3].tolist()}]
     axes = [{"name": axis, "type": "space", "unit": "millimeter"} for axis in "xyz"]
     return {"name": name, "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": transforms}]}
-
-
-def put_in_place(partial: Path, final: Path) -> None:
-    """Move a finished volume to where readers look for it, replacing one that an interrupted run left."""
-    if final.exists():
-        shutil.rmtree(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(partial, final)

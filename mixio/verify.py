@@ -1,0 +1,204 @@
+"""Every stored byte against what it should be.
+
+The manifest carries a checksum of each shard, and each shard one of its index and of every chunk; all JSON and all
+tar headers follow from the manifest and are compared with what they must be. So there is no byte of a store, its
+quarantine list aside, that can change unseen. With the sources at hand, voxels are compared with the originals too.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from mixio.blob import crc32c, decode_shard
+from mixio.errors import MixioError, StoreError
+from mixio.manifest import SIDECAR
+from mixio.prepare import options_of, prepare
+from mixio.readers import read_parts
+from mixio.row import Blob, Row
+from mixio.settings import Settings, settings_of
+from mixio.sources import read_sources
+from mixio.store import Store
+from mixio.stores.storage import Storage
+from mixio.stores.tar import END, header, is_tar, json_member, member_names, padding
+from mixio.stores.zarr import ROOT, group_bytes, json_bytes, metadata_files, root_bytes
+from mixio.tasks import tasks_of
+from mixio.writer import Task, digest_of, local_files, source_files
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not what it should be; `volume` is empty where it belongs to no single one."""
+
+    volume: str
+    file: str
+    damage: str
+
+
+def verify(store: Store) -> Iterator[Damage | str]:
+    """Check a store; yields what is damaged, and the name of each volume when it has been checked."""
+    storage = store.storage
+    yield from _differing(storage, {ROOT: root_bytes(store.attributes)}, "")
+    yield from _differing(storage, {SIDECAR: _canonical(storage, SIDECAR)}, "")
+    is_zarr = not any(is_tar(row.path) for row in _first(store))
+    if is_zarr:
+        for domain in store.domains:
+            yield from _differing(storage, {f"{domain}/{ROOT}": group_bytes({})}, "")
+        for row in store.manifest.rows():
+            yield from _zarr_damage(storage, row)
+            yield row.name
+    else:
+        for path, rows in _by_tar(store):
+            yield from _tar_damage(storage, path, rows)
+            yield from (row.name for row in rows)
+
+
+def _first(store: Store) -> Iterator[Row]:
+    for name in store.names()[:1]:
+        yield store.row(name)
+
+
+def _by_tar(store: Store) -> Iterator[tuple[str, list[Row]]]:
+    """Tars and their volumes as they lie in them."""
+    places = sorted(
+        (record["path"], f"{record['domain']}/{record['key']}") for record in store.manifest.records(["domain", "key", "path"])
+    )
+    for path, group in groupby(places, key=lambda place: place[0]):
+        rows = [store.row(name) for _, name in group]
+        yield path, sorted(rows, key=lambda row: row.blobs[0].offset)
+
+
+def _canonical(storage: Storage, name: str) -> bytes:
+    """The file as it is written if its content is what can be read from it."""
+    try:
+        return json_bytes(json.loads(storage.read(name)))
+    except (ValueError, OSError):
+        return b""
+
+
+def _differing(storage: Storage, expected: dict[str, bytes], volume: str) -> Iterator[Damage]:
+    for name, content in expected.items():
+        try:
+            found = storage.read(name)
+        except (OSError, StoreError) as error:
+            yield Damage(volume, name, f"cannot be read ({_why(error)})")
+            continue
+        if found != content:
+            yield Damage(volume, name, "is not what the manifest says")
+
+
+def _why(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _zarr_damage(storage: Storage, row: Row) -> Iterator[Damage]:
+    yield from _differing(storage, metadata_files(row), row.name)
+    for blob in row.blobs:
+        yield from _blob_damage(storage, row.name, blob, is_whole_file=True)
+
+
+def _blob_damage(storage: Storage, volume: str, blob: Blob, *, is_whole_file: bool = False) -> Iterator[Damage]:
+    try:
+        size = storage.size(blob.path) if is_whole_file else blob.offset + blob.nbytes
+        if size is None:
+            raise FileNotFoundError(2, "no such file")
+        if is_whole_file and size != blob.nbytes:
+            yield Damage(volume, blob.path, f"holds {size} bytes, the manifest says {blob.nbytes}")
+            return
+        data = storage.read_range(blob.path, blob.offset, blob.nbytes)
+    except (OSError, StoreError) as error:
+        yield Damage(volume, blob.path, f"cannot be read ({_why(error)})")
+        return
+    if len(data) != blob.nbytes or int.from_bytes(crc32c(data), "little") != blob.crc32c:
+        yield Damage(volume, blob.path, "does not match its checksum")
+        return
+    try:
+        decode_shard(data, blob.path)
+    except StoreError as error:
+        yield Damage(volume, blob.path, f"cannot be decoded ({error})")
+
+
+def _tar_damage(storage: Storage, path: str, rows: list[Row]) -> Iterator[Damage]:
+    """Headers, padding and metadata of a tar, byte by byte, and its shards by their checksums."""
+    position = 0
+    for row in rows:
+        *names, last = member_names(row)
+        for name, blob in zip(names, row.blobs, strict=True):
+            head = header(name, blob.nbytes)
+            yield from _expect(storage, path, position, head, row.name)
+            position += len(head)
+            if position != blob.offset:
+                yield Damage(row.name, path, f"{name} does not follow the member before it")
+                return
+            yield from _blob_damage(storage, row.name, blob)
+            position += blob.nbytes
+            yield from _expect(storage, path, position, padding(blob.nbytes), row.name)
+            position += len(padding(blob.nbytes))
+        text = json_member(row)
+        tail = header(last, len(text)) + text + padding(len(text))
+        yield from _expect(storage, path, position, tail, row.name)
+        position += len(tail)
+    yield from _expect(storage, path, position, END, "")
+    size = storage.size(path)
+    if size is not None and size != position + len(END):
+        yield Damage("", path, f"holds {size} bytes, its volumes take {position + len(END)}")
+
+
+def _expect(storage: Storage, path: str, offset: int, expected: bytes, volume: str) -> Iterator[Damage]:
+    if not expected:
+        return
+    try:
+        found = storage.read_range(path, offset, len(expected))
+    except (OSError, StoreError) as error:
+        yield Damage(volume, path, f"cannot be read at byte {offset} ({_why(error)})")
+        return
+    if found != expected:
+        yield Damage(volume, path, f"is not what the manifest says at byte {offset}")
+
+
+def compare(store: Store, sources: str | Path, *, salt: str = "") -> Iterator[Damage | str]:
+    """Read the originals again and compare; yields what differs, and each source's name when it has been compared."""
+    settings = settings_of(store.storage, salt=salt)
+    if settings is None:
+        raise StoreError(f"{store.path}: no such store")
+    settings = replace(settings, salt=salt)
+    volumes: dict[str, list[str]] = {}
+    for record in store.manifest.records(["domain", "key", "source"]):
+        volumes.setdefault(record["source"], []).append(f"{record['domain']}/{record['key']}")
+    for task in tasks_of(read_sources(Path(sources)), settings):
+        place = str(task.source.url or task.source.path)
+        names = volumes.get(task.source_id)
+        if names is None:
+            yield Damage("", place, "is not in the store: it is in quarantine, or was never converted")
+        else:
+            yield from _compared(store, task, settings, names, place)
+        yield place
+
+
+def _compared(store: Store, task: Task, settings: Settings, names: list[str], place: str) -> Iterator[Damage]:
+    rows = {row.part: row for row in map(store.row, names)}
+    try:
+        with local_files(task.source):
+            for path in source_files(task.source):
+                digest_of(path)
+            for part in read_parts(task.source.path, options_of(task.source, settings)):
+                row = rows.pop(part.name, None)
+                if row is None:
+                    yield Damage("", place, f"has a volume {part.name!r} that is not in the store")
+                    continue
+                prepared = prepare(part, task.source, settings)
+                stored = store.read_patch(row.name, corner=(0, 0, 0), size=row.shape)
+                if not np.array_equal(stored, prepared.volume.voxels) or not np.array_equal(row.matrix, prepared.volume.affine):
+                    yield Damage(row.name, place, "is not what the store holds; it changed, convert again")
+                for label, voxels in prepared.labels.items():
+                    if label not in row.labels or not np.array_equal(
+                        store.read_patch(row.name, corner=(0, 0, 0), size=row.shape, label=label), voxels
+                    ):
+                        yield Damage(row.name, place, f"its label map {label} is not what the store holds; convert again")
+    except MixioError as error:
+        yield Damage(names[0], place, f"cannot be compared ({error})")
+    for row in rows.values():
+        yield Damage(row.name, place, "holds no such volume any more")
