@@ -1,6 +1,7 @@
 """Which reader a path gets, which files belong to it, and what the first NIfTI files taught."""
 
 import gzip
+import os
 import pickle
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def test_doubles_longer_than_a_block_are_converted_in_their_own_memory(tmp_path:
     assert np.array_equal(read_volume(path).voxels, voxels.astype(np.float32))
 
 
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8"])
+def test_scaled_reals_are_scaled_once_and_for_all(tmp_path: Path, dtype: str) -> None:
+    image = nib.Nifti1Image(np.arange(8, dtype=dtype).reshape(2, 2, 2), np.eye(4), dtype=dtype)
+    image.header.set_slope_inter(0.5, 100)
+    image.to_filename(tmp_path / "v.nii")
+    volume = read_volume(tmp_path / "v.nii")
+    assert (volume.slope, volume.inter, volume.voxels.dtype) == (1.0, 0.0, np.float32)
+    assert np.array_equal(volume.voxels, nib.load(tmp_path / "v.nii").get_fdata())
+
+
 def test_a_trailing_axis_of_one_is_dropped(tmp_path: Path) -> None:
     assert read_volume(write_nifti(tmp_path / "v.nii", np.ones((2, 3, 4, 1), np.int16))).shape == (2, 3, 4)
 
@@ -86,9 +97,14 @@ def test_missing_files_and_unknown_formats_are_named(tmp_path: Path) -> None:
         read_volume(tmp_path / "scan.tiff")
 
 
-def test_a_file_that_may_not_be_opened_is_named(tmp_path: Path) -> None:
-    (tmp_path / "v.nii").symlink_to(tmp_path / "v.nii")
-    with pytest.raises(SourceError, match=r"v\.nii: (no such file|cannot be read)"):
+def test_what_the_file_system_refuses_is_a_source_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"x\.nii: cannot be read \(File name too long\); check the disk"):
+        read_volume(tmp_path / ("x" * 300 + ".nii"))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "v.nii")
+    with pytest.raises(SourceError, match=r"v\.nii: neither a file nor a folder"):
         read_volume(tmp_path / "v.nii")
 
 

@@ -1,11 +1,13 @@
 """Archives of NumPy arrays, as MedMNIST3D has them."""
 
+import io
 import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.lib import format as npy
 
 from mixio.errors import SourceError, SourceTooLarge
 from mixio.readers import ReadOptions, archive, read_parts, read_volume
@@ -106,6 +108,19 @@ def test_a_header_that_claims_more_than_its_member_is_refused(tmp_path: Path) ->
     with zipfile.ZipFile(tmp_path / "v.npz", "w") as file:
         file.writestr("a.npy", content)
     with pytest.raises(SourceError, match=r"an array claims \d+ bytes, the archive \d+; truncated"):
+        read_volume(tmp_path / "v.npz", options("a/0"))
+
+
+def test_an_archive_that_claims_more_than_deflate_can_hold_is_refused(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (200, 99, 99, 99)})
+    with zipfile.ZipFile(tmp_path / "v.npz", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.npy", header.getvalue())
+    content = bytearray((tmp_path / "v.npz").read_bytes())
+    central = content.index(b"PK\1\2")
+    content[central + 24 : central + 28] = (len(header.getvalue()) + 200 * 99**3).to_bytes(4, "little")
+    (tmp_path / "v.npz").write_bytes(content)
+    with pytest.raises(SourceError, match="a claims more than its compressed bytes can hold"):
         read_volume(tmp_path / "v.npz", options("a/0"))
 
 

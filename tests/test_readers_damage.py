@@ -12,6 +12,7 @@ import pytest
 
 from mixio.errors import SourceError, SourceTooLarge
 from mixio.readers import ReadOptions, read_parts, read_volume
+from mixio.readers.layout import room_for
 from tests.conftest import write_nifti
 
 MIB = 1 << 20
@@ -151,8 +152,15 @@ def test_a_negative_axis_is_refused(small: Path, negative: int) -> None:
         read_volume(path)
 
 
-def test_one_volume_needs_its_own_memory_and_little_more(tmp_path: Path) -> None:
-    voxels = np.random.default_rng(0).integers(0, 99, (160, 160, 160)).astype(np.int16)
+def test_memory_that_cannot_be_had_is_a_source_too_large() -> None:
+    said = "v: its voxels need 1152921504606846976 bytes, more than can be had"
+    with pytest.raises(SourceTooLarge, match=said), room_for(2**60, "v"):
+        np.empty(2**60, np.uint8)
+
+
+@pytest.mark.parametrize("dtype", ["int16", ">i2", "float64"])
+def test_one_volume_needs_its_own_memory_and_little_more(tmp_path: Path, dtype: str) -> None:
+    voxels = np.random.default_rng(0).integers(0, 99, (160, 160, 160)).astype(dtype)
     path = write_nifti(tmp_path / "v.nii.gz", voxels)
-    with little_memory(voxels.nbytes + 2 * MIB):
+    with little_memory(voxels.nbytes + 7 * MIB):
         read_volume(path)

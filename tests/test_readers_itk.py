@@ -63,6 +63,12 @@ def test_doubles_become_float32(tmp_path: Path, suffix: str) -> None:
     assert read_volume(write_itk(tmp_path / f"v{suffix}", "float64")).voxels.dtype == np.float32
 
 
+def test_compressed_voxels_need_a_byte_order_too(tmp_path: Path) -> None:
+    path = edit(write_itk(tmp_path / "v.nrrd", compress=True), "endian: little\n", "")
+    with pytest.raises(SourceError, match="SimpleITK cannot make sense of the header"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("encoding", ["raw", "gzip"])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_nrrd_of_either_byte_order_reads_as_pynrrd_reads_it(tmp_path: Path, encoding: str, order: str) -> None:
@@ -73,6 +79,14 @@ def test_nrrd_of_either_byte_order_reads_as_pynrrd_reads_it(tmp_path: Path, enco
     volume = read_volume(tmp_path / "v.nrrd")
     assert np.array_equal(volume.voxels, theirs)
     assert np.array_equal(volume.affine, [[1, 0, 0, 4], [0, 2, 0, 5], [0, 0, 3, 6], [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(("space", "signs"), [("LPS", "--+"), ("RAS", "+++"), ("left-anterior-superior", "-++")])
+def test_nrrd_of_any_anatomical_space_becomes_ras(tmp_path: Path, space: str, signs: str) -> None:
+    header = {"space": space, "space directions": np.diag([1.0, 2.0, 3.0]), "space origin": [4.0, 5.0, 6.0]}
+    nrrd.write(str(tmp_path / "v.nrrd"), np.ones((5, 4, 3), np.uint8), header)
+    expected = np.array([[1.0, 0, 0, 4], [0, 2, 0, 5], [0, 0, 3, 6]]) * [[float(f"{sign}1")] for sign in signs]
+    assert np.array_equal(read_volume(tmp_path / "v.nrrd").affine[:3], expected)
 
 
 def test_metaio_of_the_other_byte_order_is_turned(tmp_path: Path) -> None:
@@ -145,7 +159,7 @@ def test_more_than_one_number_a_voxel_is_refused(tmp_path: Path, suffix: str, ki
     array = np.zeros((3, 4, 5, 3), np.uint8) if kind == "vector" else np.zeros((3, 4, 5), np.complex64)
     image = sitk.GetImageFromArray(array, isVector=kind == "vector")
     sitk.WriteImage(image, str(tmp_path / f"v{suffix}"))
-    with pytest.raises(SourceError, match=rf"v\{suffix}: .*(not one number each|not every axis|4D)"):
+    with pytest.raises(SourceError, match=rf"v\{suffix}: .*(vector|complex) .* not one number each"):
         read_volume(tmp_path / f"v{suffix}")
 
 
@@ -168,6 +182,17 @@ def test_without_a_place_in_the_body_it_must_be_assumed(tmp_path: Path, suffix: 
     assert np.array_equal(part.volume.affine, np.diag([1.0, 2.0, 3.0, 1.0]))
 
 
+@pytest.mark.parametrize("shape", [(1, 5, 4, 3), (5, 4, 3, 6)])
+def test_an_axis_that_is_not_of_space_is_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    is_list = [size in (1, 6) for size in shape]
+    axes = np.insert(np.eye(3), is_list.index(True), np.nan, axis=0)
+    kinds = ["list" if flag else "domain" for flag in is_list]
+    header = {"kinds": kinds, "space": "LPS", "space directions": axes, "space origin": [0, 0, 0]}
+    nrrd.write(str(tmp_path / "v.nrrd"), np.ones(shape, np.uint8), header)
+    with pytest.raises(SourceError, match="voxels of type vector of 8-bit unsigned integer are not one number each"):
+        read_volume(tmp_path / "v.nrrd")
+
+
 def test_an_nrrd_of_spacings_alone_must_be_assumed(tmp_path: Path) -> None:
     nrrd.write(str(tmp_path / "v.nrrd"), np.ones((5, 4, 3), np.uint8), {"spacings": [1, 2, 3]})
     with pytest.raises(SourceError, match="names no anatomical space"):
@@ -175,18 +200,23 @@ def test_an_nrrd_of_spacings_alone_must_be_assumed(tmp_path: Path) -> None:
     assert only(tmp_path / "v.nrrd", ReadOptions(assume_affine=True)).volume.spacing == (1.0, 2.0, 3.0)
 
 
-@pytest.mark.parametrize(
-    "name", ["../v.raw", "/etc/passwd", "..\\v.raw", "a/v.raw", "LIST", "v%03d.raw 1 3 1", "gone.raw"]
-)
-@pytest.mark.parametrize("suffix", [".mhd", ".nhdr"])
-def test_only_one_data_file_in_the_same_folder_is_followed(tmp_path: Path, suffix: str, name: str) -> None:
-    path = write_itk(tmp_path / f"v{suffix}")
-    edit(
-        path,
-        "= v.raw" if suffix == ".mhd" else "data file: v.raw",
-        f"= {name}" if suffix == ".mhd" else f"data file: {name}",
-    )
-    with pytest.raises(SourceError, match="in the same folder|spread over several files|names is not there"):
+ELSEWHERE, SPREAD = "must lie in the same folder", "is spread over several files"
+NAMES = {
+    "../v.raw": ELSEWHERE,
+    "/etc/passwd": ELSEWHERE,
+    "..\\v.raw": ELSEWHERE,
+    "a/v.raw": ELSEWHERE,
+    "LIST": SPREAD,
+    "v%03d.raw 1 3 1": SPREAD,
+    "gone.raw": "that it names is not there",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("suffix", "field"), [(".mhd", "ElementDataFile = "), (".nhdr", "data file: ")])
+def test_only_one_data_file_in_the_same_folder_is_followed(tmp_path: Path, suffix: str, field: str, name: str) -> None:
+    path = edit(write_itk(tmp_path / f"v{suffix}"), f"{field}v.raw", f"{field}{name}")
+    with pytest.raises(SourceError, match=rf"v\{suffix}: .*{NAMES[name]}"):
         read_volume(path)
 
 
@@ -194,7 +224,9 @@ def test_only_one_data_file_in_the_same_folder_is_followed(tmp_path: Path, suffi
     ("suffix", "old", "new", "said"),
     [
         (".nrrd", "encoding: raw", "encoding: bzip2", "encoding 'bzip2', expected raw or gzip"),
-        (".nrrd", "endian: little", "endian: middle", "byte order is not said|make sense of the header"),
+        (".nrrd", "endian: little\n", "", "SimpleITK cannot make sense of the header"),
+        (".nrrd", "endian: little", "endian: middle", "SimpleITK cannot make sense of the header"),
+        (".nrrd", "space directions", "# directions", "the header has no space directions, so left and right"),
         (".nrrd", "encoding: raw", "encoding: raw\nline skip: 1", "line skip '1' .* are not read"),
         (".nrrd", "encoding: raw", 'encoding: raw\nspace units: "um" "um" "um"', "lengths are not in mm"),
         (".nrrd", "NRRD", "NRRX", "not an NRRD file"),

@@ -140,6 +140,7 @@ def with_sform(path: Path, sform: np.ndarray, *, qform: bool) -> Path:
 
 
 BROKEN = {"zeros": np.zeros((4, 4)), "nan": np.full((4, 4), np.nan), "flat": np.diag([1.0, 1.0, 0.0, 1.0])}
+BROKEN["nowhere"] = np.eye(4) + np.diag([np.inf], k=3)
 
 
 @pytest.mark.parametrize("kind", sorted(BROKEN))
@@ -188,6 +189,15 @@ def test_a_header_and_a_name_that_disagree_are_refused(tmp_path: Path) -> None:
     (tmp_path / "v.hdr").rename(tmp_path / "v.nii")
     with pytest.raises(SourceError, match=r"v\.nii: the header says it is half of a pair"):
         read_volume(tmp_path / "v.nii")
+
+
+def test_voxels_cannot_begin_before_their_file(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "v.hdr", np.ones((2, 2, 2), np.uint8), np.eye(4), version=1, scale=(1, 0))
+    content = bytearray(path.read_bytes())
+    content[108:112] = np.float32(-16).tobytes()
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="voxels cannot begin at byte -16, expected 0 or more|unreadable"):
+        read_volume(path)
 
 
 def test_analyze_is_refused_by_name(tmp_path: Path) -> None:

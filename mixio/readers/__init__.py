@@ -92,6 +92,8 @@ def _reader_of(path: Path) -> Callable[[Path, ReadOptions], Iterator[Part]]:
         return read_dicom
     if not path.exists():
         raise SourceError(f"{path.name}: no such file; is the disk mounted?")
+    if not path.is_file():  # to open a pipe would wait for ever
+        raise SourceError(f"{path.name}: neither a file nor a folder; list the file itself")
     for suffixes, read in _READERS:
         if has_suffix(path, suffixes):
             _refuse_pointer(path)

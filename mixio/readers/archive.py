@@ -17,8 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mixio.errors import SourceError
-from mixio.readers.affines import stand_in
-from mixio.readers.layout import MOST_DEFLATED, Data, Layout, check_room, checked_dtype, checked_shape
+from mixio.readers.layout import MOST_DEFLATED, Data, Layout, check_room, checked_dtype, checked_shape, room_for
 from mixio.readers.parts import Part, ReadOptions
 from mixio.readers.voxels import volume_of
 
@@ -28,10 +27,8 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, 
 def read_archive(path: Path, options: ReadOptions) -> Iterator[Part]:
     """The one volume that `options.item` names; an archive says no spacing, so `options.spacing` must."""
     member, number = _item(path, options)
-    affine, notes = np.eye(4), {"affine": "assumed"}
     if options.spacing is None:
         raise SourceError(f"{path.name}: an array carries no spacing; give it in mm, in a column spacing of the table")
-    affine, notes = stand_in(affine, options, path.name, why="an array carries no spacing")
     stat = path.stat()
     stack = _array(path, stat.st_size, stat.st_mtime_ns, member, options.max_bytes)
     if number >= len(stack):
@@ -40,8 +37,8 @@ def read_archive(path: Path, options: ReadOptions) -> Iterator[Part]:
     if len(shape) != 3:
         raise SourceError(f"{path.name}: {member} holds volumes of shape {shape}, expected one channel; split them")
     stored = stack[number].flatten(order="F")
-    layout = Layout(path.name, Data(path), 0, stack.dtype, shape, affine)
-    yield Part("", volume_of(stored, layout), notes)
+    layout = Layout(path.name, Data(path), 0, stack.dtype, shape, np.diag([*options.spacing, 1.0]))
+    yield Part("", volume_of(stored, layout), {"affine": "assumed"})
 
 
 def _item(path: Path, options: ReadOptions) -> tuple[str, int]:
@@ -75,12 +72,10 @@ def _array(path: Path, size: int, mtime_ns: int, member: str, max_bytes: int | N
             if information.file_size > MOST_DEFLATED * max(information.compress_size, 1):
                 raise SourceError(f"{path.name}: {member} claims more than its compressed bytes can hold; truncated?")
             check_room(needed, max_bytes, path.name)
-            with archive.open(information) as file:
+            with archive.open(information) as file, room_for(needed, path.name):
                 array: NDArray[Any] = npy.read_array(file, allow_pickle=False)
-                file.read(1)  # meets the end, where the CRC is checked
     except _DAMAGED as error:
         raise SourceError(f"{path.name}: archive is damaged ({error}); fetch the file again") from error
-    array.flags.writeable = False
     return array
 
 

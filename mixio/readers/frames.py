@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.errors import SourceError, SourceTooLarge
-from mixio.readers.layout import Layout, check_claim, check_room, checked_dtype, checked_shape
+from mixio.errors import SourceError
+from mixio.readers.layout import Layout, check_claim, check_room, checked_dtype, checked_shape, room_for
 from mixio.readers.parts import Part, ReadOptions
 from mixio.readers.streams import open_stream
 from mixio.readers.voxels import to_float32, volume_of
@@ -75,8 +75,10 @@ def _each(layout: Layout, chosen: range) -> Iterator[Part]:
 
 def _mean(layout: Layout, options: ReadOptions) -> Iterator[Part]:
     count = layout.frame_bytes // layout.dtype.itemsize
-    check_room(layout.frame_bytes + 8 * count, options.max_bytes, layout.name)
-    total = np.zeros(count, np.float64)
+    needed = layout.frame_bytes + 8 * count
+    check_room(needed, options.max_bytes, layout.name)
+    with room_for(needed, layout.name):
+        total = np.zeros(count, np.float64)
     with np.errstate(all="ignore"):
         for stored in _frames(layout, range(layout.frames), reuse=True):
             total += stored
@@ -95,18 +97,8 @@ def _frames(layout: Layout, chosen: Collection[int], *, reuse: bool = False) -> 
                 stream.skip(layout.frame_bytes)
                 continue
             if stored is None or not reuse:
-                stored = _empty(layout)
+                with room_for(layout.frame_bytes, layout.name):
+                    stored = np.empty(layout.frame_bytes // layout.dtype.itemsize, layout.dtype)
             stream.fill(stored.view(np.uint8).data)
             yield stored
         stream.finish()
-
-
-def _empty(layout: Layout) -> NDArray[Any]:
-    try:
-        return np.empty(layout.frame_bytes // layout.dtype.itemsize, layout.dtype)
-    except MemoryError as error:
-        needed = layout.frame_bytes
-        raise SourceTooLarge(
-            f"{layout.name}: its voxels need {needed} bytes, more than can be had; use a machine with more memory",
-            needed=needed,
-        ) from error

@@ -31,19 +31,15 @@ def read_information(path: Path) -> Information:
     sitk = _library()
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    is_loud = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings quote the header
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise SourceError(f"{path.name}: SimpleITK cannot make sense of the header; make the file again") from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(is_loud)
     types = {getattr(sitk, f"sitk{kind}"): np.dtype(kind.lower()) for kind in _KINDS}
-    if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in types:
+    if reader.GetPixelID() not in types:
         raise SourceError(
-            f"{path.name}: voxels of type {sitk.GetPixelIDValueAsString(reader.GetPixelID())} with "
-            f"{reader.GetNumberOfComponents()} components are not one number each; split the channels first"
+            f"{path.name}: voxels of type {sitk.GetPixelIDValueAsString(reader.GetPixelID())} "
+            "are not one number each; split the channels first"
         )
     return Information(tuple(reader.GetSize()), types[reader.GetPixelID()], _affine(reader))
 

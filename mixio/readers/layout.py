@@ -5,6 +5,8 @@ The claims are checked against the bytes that are there before anything of the c
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,3 +111,15 @@ def check_room(needed: int, max_bytes: int | None, name: str) -> None:
             f"{name}: its voxels need {needed} bytes, at most {max_bytes} are allowed; raise the memory limit",
             needed=needed,
         )
+
+
+@contextmanager
+def room_for(needed: int, name: str) -> Iterator[None]:
+    """Around an allocation of `needed` bytes: `SourceTooLarge` in place of a bare MemoryError."""
+    try:
+        yield
+    except MemoryError as error:
+        raise SourceTooLarge(
+            f"{name}: its voxels need {needed} bytes, more than can be had; use a machine with more memory",
+            needed=needed,
+        ) from error

@@ -17,11 +17,10 @@ from mixio.readers.names import data_file
 from mixio.readers.parts import Part, ReadOptions
 
 _MAX_HEADER = 1 << 20
-_SPACES = {
-    "left-posterior-superior": "LPS",
-    "right-anterior-superior": "RAS",
-    "left-anterior-superior": "LAS",
-}
+_SPACES = set(
+    "left-posterior-superior right-anterior-superior left-anterior-superior lps ras las "
+    "left-posterior-superior-time right-anterior-superior-time left-anterior-superior-time lpst rast last".split()
+)
 _ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip"}
 
 
@@ -34,20 +33,14 @@ def nrrd_layout(path: Path, options: ReadOptions) -> Layout:
     """What the header at `path` claims."""
     fields, end = parse_nrrd(path)
     data = nrrd_data(path, fields, end)
-    sizes = tuple(int(n) for n in fields.get("sizes", "").split() if n.isdigit())
-    shape = checked_shape(sizes, path.name)
     _check_units(fields, path.name)
     information = read_information(path)
-    if information.shape != sizes:
-        raise SourceError(f"{path.name}: not every axis is one of space or time; split the channels first")
-    dtype = information.dtype
-    if dtype.itemsize > 1:
-        if fields.get("endian") not in ("little", "big"):
-            raise SourceError(f"{path.name}: its byte order is not said; add 'endian: little' (or big) to the header")
-        dtype = dtype.newbyteorder("<" if fields["endian"] == "little" else ">")
+    shape = checked_shape(information.shape, path.name)
+    # SimpleITK has refused a header that needs a byte order and says none.
+    dtype = information.dtype.newbyteorder(">" if fields.get("endian") == "big" else "<")
     affine = information.affine
     notes: dict[str, str] = {}
-    if fields.get("space", "").removesuffix("-time") not in (*_SPACES, *map(str.lower, _SPACES.values())):
+    if fields.get("space") not in _SPACES:
         affine, notes = stand_in(affine, options, path.name, why="the header names no anatomical space")
     elif "spacedirections" not in fields:
         affine, notes = stand_in(affine, options, path.name, why="the header has no space directions")
