@@ -17,7 +17,9 @@ MAY_IMPORT = {
     "tests": set(ROOMS),
 }
 ORDER = """errors volume terminal readers preprocess blob stores manifest sources splits journal settings writer convert
-allocation draws mixture patches store normalize ledger dataset loader cli""".split()
+allocation draws mixture patches store normalize ledger faults tally inspect overview slices pictures gallery charts
+style sections page dataset
+loader cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
     "nibabel": {"mixio/readers/nifti.py"},
@@ -27,6 +29,7 @@ HOMES = {
     "zarr": set(),
     "pydicom": set(),
     "SimpleITK": set(),
+    "PIL": {"mixio/pictures.py"},
 }
 
 
