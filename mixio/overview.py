@@ -25,7 +25,7 @@ def print_inspection(inspection: Inspection, console: Console) -> None:
     console.print(_amounts(inspection))
     console.print(_kinds(inspection))
     for line in remarks(inspection):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(line), soft_wrap=not console.is_terminal)
 
 
 def remarks(inspection: Inspection) -> Iterator[str]:

@@ -109,7 +109,7 @@ class Tally:
         }
         self._volumes = self._labelled = self._voxels = self._raw = self._stored = 0
         self._spacing, self._shape, self._marks, self._foreground = (array("d") for _ in range(4))
-        self._intensity: dict[str | None, Intensity] = {}
+        self._intensity: dict[str | None, list[float]] = {}
         self._windows: set[Window] = set()
         self._oblique, self._nonfinite, self._unitless, self._flat = (_Flags() for _ in range(4))
 
@@ -136,10 +136,9 @@ class Tally:
 
     def _add_intensity(self, row: Row) -> None:
         low, high = row.statistics["min"], row.statistics["max"]
-        before = self._intensity.get(row.unit, Intensity(row.unit, 0, low, high))
-        self._intensity[row.unit] = Intensity(
-            row.unit, before.volumes + 1, min(low, before.low), max(high, before.high)
-        )
+        reach = self._intensity.setdefault(row.unit, [0, low, high])
+        reach[0] += 1
+        reach[1], reach[2] = min(low, reach[1]), max(high, reach[2])
         bottom, top = window = window_of(row)
         self._flat.add(row.name, float(not top > bottom), above=0)
         if len(self._windows) < 2:
@@ -165,7 +164,7 @@ class Tally:
             compression_ratio=self._raw / self._stored if self._stored else 0.0,
             spacing_mm=spread(np.asarray(self._spacing).reshape(-1, 3)),
             shape=spread(np.asarray(self._shape).reshape(-1, 3)),
-            intensity=tuple(sorted(self._intensity.values(), key=lambda one: (-one.volumes, one.unit or ""))),
+            intensity=self._intensities(),
             window=next(iter(self._windows)) if len(self._windows) == 1 else None,
             marks=(float(marks[0]), float(marks[1]), float(marks[2])),
             foreground_fraction=float(np.median(np.asarray(self._foreground))),
@@ -176,6 +175,10 @@ class Tally:
             unitless=self._unitless.flagged(),
             flat=self._flat.flagged(),
         )
+
+    def _intensities(self) -> tuple[Intensity, ...]:
+        found = (Intensity(unit, int(n), low, high) for unit, (n, low, high) in self._intensity.items())
+        return tuple(sorted(found, key=lambda one: (-one.volumes, one.unit or "")))
 
 
 class _Flags:
@@ -203,12 +206,8 @@ def _ordered(counts: Counter[str]) -> dict[str, int]:
 
 def obliqueness(affine: tuple[tuple[float, ...], ...]) -> float:
     """The largest angle in degrees between a voxel axis and its world axis, of an affine (4, 4) that is near RAS+."""
-    angles = []
-    for axis in range(3):
-        along = affine[axis][axis]
-        across = hypot(*(affine[world][axis] for world in range(3) if world != axis))
-        angles.append(degrees(atan2(across, along)))
-    return max(angles)
+    (xx, xy, xz, _), (yx, yy, yz, _), (zx, zy, zz, _) = affine[:3]
+    return degrees(max(atan2(hypot(yx, zx), xx), atan2(hypot(xy, zy), yy), atan2(hypot(xz, yz), zz)))
 
 
 def spread(values: NDArray[np.float64]) -> Spread:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from itertools import count
 from pathlib import Path
+from select import select
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
 --disable-component-update --disable-sync --hide-scrollbars --remote-debugging-pipe""".split()
+_PATIENCE_S = 60
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -84,6 +86,7 @@ class Browser:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._pending:
+            assert select([self._answers], [], [], _PATIENCE_S)[0], f"the browser was silent for {_PATIENCE_S} s"
             data = os.read(self._answers, 1 << 16)
             assert data, "the browser has ended"
             self._pending += data

@@ -31,6 +31,8 @@ def test_reasons_that_differ_in_names_and_numbers_are_one_kind(tmp_path: Path) -
 def test_a_kind_names_no_file_not_even_a_label_map(tmp_path: Path) -> None:
     root = write(tmp_path, ("C:\\scans\\Doe, Jane.nii", "Doe, Jane label.nii.gz: the label map is not on its grid"))
     assert read_quarantine(root).kinds[0].reason == "the label map is not on its grid"
+    root = write(tmp_path, ("/disk/IM0001", "IM0001: not a DICOM file"))
+    assert read_quarantine(root).kinds[0].reason == "not a DICOM file"
 
 
 def test_few_examples_are_kept_of_many_sources(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_intensities_are_shares_of_the_voxels_in_the_window(tmp_path: Path) -> N
     low, high = found.shown[0].window
     assert (low, high) == (500, 1000)
     assert sum(found.intensities) == pytest.approx(1)
-    assert found.intensities[BINS] == pytest.approx(16 / (16 * 12))  # the marked block of the axial plane
+    assert found.intensities[BINS] == pytest.approx(16 / (18 * 10))  # the marked block of the axial plane
     assert np.count_nonzero(found.intensities) == 2
 
 

@@ -51,7 +51,7 @@ def test_what_to_look_at_is_said(small_store: Store) -> None:
 def test_markup_in_names_is_printed_as_it_is(small_store: Store) -> None:
     inspection = inspect_store(small_store)
     spoilt = replace(inspection.domains[0], domain="[red]x[/red]")
-    assert "[red]x[/red]" in printed(replace(inspection, domains=(spoilt,)), 120)
+    assert printed(replace(inspection, domains=(spoilt,)), 120).count("[red]x[/red]") == 2
 
 
 @pytest.mark.parametrize(

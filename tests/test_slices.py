@@ -65,6 +65,13 @@ def test_a_labelled_middle_is_kept_and_an_unlabelled_volume_is_cut_in_its_middle
         assert one.index == (low[2] + high[2]) // 2
 
 
+def test_a_label_in_the_middle_is_enough(small_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    corners, read = [], small_store.read_patch
+    monkeypatch.setattr(small_store, "read_patch", lambda n, **at: corners.append(at["corner"]) or read(n, **at))
+    slices_of(small_store, "abdomen-ct/0")
+    assert corners == [(0, 0, 15)] * 3  # the label map to see where to look, then the image and the label map
+
+
 def test_only_a_few_planes_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, sizes = marked_store(tmp_path), []
     read = store.read_patch
@@ -78,5 +85,5 @@ def test_a_soft_label_is_outlined_from_half_of_its_largest_value_on(tmp_path: Pa
     store = marked_store(tmp_path)
     hard = slices_of(store, NAME)[0].labels["label"]
     read = store.read_patch
-    store.read_patch = lambda name, **at: read(name, **at) * (0.3 if "label" in at else 1)  # type: ignore[method-assign]
+    store.read_patch = lambda name, **at: read(name, **at) * (0.1 if "label" in at else 1)  # type: ignore[method-assign]
     assert np.array_equal(slices_of(store, NAME)[0].labels["label"], hard // 3)

@@ -64,10 +64,11 @@ def test_a_volume_of_one_value_is_blank(small_store: Store) -> None:
     assert mr.flat.count == 4
 
 
-@given(st.floats(0, 40))
-def test_obliqueness_is_the_angle_of_a_rotation(angle: float) -> None:
+@given(st.floats(0, 40), st.integers(0, 2))
+def test_obliqueness_is_the_angle_of_a_rotation(angle: float, axis: int) -> None:
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    affine = np.array([[c, -s, 0, 9], [s, c, 0, 9], [0, 0, 1, 9], [0, 0, 0, 1]]) @ np.diag([0.7, 2, 5, 1])
+    turn = np.roll([[1, 0, 0], [0, c, -s], [0, s, c]], axis, (0, 1))
+    affine = np.block([[turn * [0.7, 2, 5], np.full((3, 1), 9.0)], [np.eye(4)[3]]])
     assert obliqueness(tuple(map(tuple, affine.tolist()))) == pytest.approx(angle, abs=1e-9)
 
 
