@@ -96,9 +96,11 @@ def _outline(pixels: NDArray[np.uint8], labels: NDArray[Any], colors: Mapping[in
 
 
 def _scaled(box: Box, shape: tuple[int, ...], size: tuple[int, int]) -> Box:
-    left, top, right, bottom = box
-    across, down = size[0] / shape[1], size[1] / shape[0]
-    return round(left * across), round(top * down), round(right * across), round(bottom * down)
+    """A box of voxels in pixels; at least one pixel, and inside the picture."""
+    left, right = (round(edge * size[0] / shape[1]) for edge in box[::2])
+    top, bottom = (round(edge * size[1] / shape[0]) for edge in box[1::2])
+    left, top = min(left, size[0] - 1), min(top, size[1] - 1)
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
 def _draw_box(pixels: NDArray[np.uint8], box: Box) -> None:

@@ -28,7 +28,12 @@ p { margin: .5rem 0; max-width: 46rem; }
 .remarks h2 { font-size: 1rem; margin: 0; }
 .remarks ul { margin: .3rem 0 0; padding-left: 1.2rem; }
 .remarks p { margin: 0; max-width: none; }
-.scroll { overflow-x: auto; }
+/* a shade at the side where there is more: covers of the paper's color move with the table, the shades do not */
+.scroll { overflow-x: auto; background:
+  linear-gradient(90deg, var(--paper) 40%, transparent) left / 2.5rem 100% no-repeat local,
+  linear-gradient(270deg, var(--paper) 40%, transparent) right / 2.5rem 100% no-repeat local,
+  linear-gradient(90deg, var(--line), transparent) left / .8rem 100% no-repeat scroll,
+  linear-gradient(270deg, var(--line), transparent) right / .8rem 100% no-repeat scroll; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: .4rem .55rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap;
   vertical-align: top; }
@@ -45,7 +50,7 @@ th:first-child, td:first-child { padding-left: 0; }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 .three { grid-column: 1 / -1; }
 @media (min-width: 800px) { .three { grid-column: span 3; } }
-.planes { display: flex; flex-wrap: wrap; gap: 2px; background: #000; justify-content: center; align-items: center;
+.planes { display: flex; flex-wrap: wrap; gap: 6px; background: #000; justify-content: center; align-items: center;
   min-height: 240px; }
 .three .planes { justify-content: space-evenly; }
 img { display: block; max-width: 100%; height: auto; }

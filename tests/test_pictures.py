@@ -74,6 +74,13 @@ def test_the_box_is_dashed_around_its_voxels() -> None:
         assert pixels(png)[row, 20:200].tolist() == [[128, 128, 128]] * 180
 
 
+def test_a_box_thinner_than_a_pixel_is_still_drawn() -> None:
+    plane = plane_of(np.ones((4, 9)), size_mm=(240, 1), box=(8, 3, 9, 4))
+    assert draw(plane, (0, 1), {}).height == 1
+    turned = plane_of(np.ones((9, 4)), size_mm=(1, 240), box=(3, 8, 4, 9))
+    assert draw(turned, (0, 1), {}).width == 1
+
+
 def test_the_sides_are_written() -> None:
     png = draw(plane_of(np.zeros((24, 24))), (0, 1), {}).png
     white = (pixels(png) == 255).all(-1)
