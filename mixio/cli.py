@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from mixio import __version__
 from mixio.convert import QUARANTINE, Summary, convert
 from mixio.recipes import RECIPES, flags_of, left_out, summary_of, table
 from mixio.recipes.tables import as_csv, write_table
+from mixio.inspection.inspect import SAMPLE, Inspection, inspect_store
+from mixio.inspection.overview import print_inspection
+from mixio.inspection.page import Unreadable, write_page
 from mixio.settings import Settings, settings_of
 from mixio.store import Store, open_store
 from mixio.terminal import Reporter, one_line_errors
@@ -93,37 +94,34 @@ def _print_summary(summary: Summary) -> None:
 
 @main.command("inspect", context_settings=_CONTEXT)
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-def inspect_command(store: Path, as_json: bool) -> None:
-    """What is in STORE: a row per domain."""
+@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with pictures.")
+@click.option("--volumes", type=click.IntRange(0), default=SAMPLE, help="Volumes of each domain on the page.")
+@click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
+def inspect_command(store: Path, page: Path | None, volumes: int, as_json: bool) -> None:
+    """What is in STORE: two tables with a row per domain; with --html, a page to look at in a browser.
+
+    The page needs no network. It has no more names than the store keeps, but it shows anatomy: mind who may see it.
+    """
     opened = open_store(store)
-    rows = [_domain_row(opened, domain) for domain in opened.domains]
+    inspection = inspect_store(opened, sample=volumes)
+    faults = _draw_page(opened, inspection, page, quiet=as_json) if page else ()
     if as_json:
-        click.echo(json.dumps({"store": opened.path, "volumes": len(opened), "domains": rows}))
-        return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name, justify="left" if name in ("domain", "modality") else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    click.echo(f"{opened.path}: {len(opened)} volumes")
-    Console().print(table)
-    click.echo(f"next: mixio verify {opened.path}, or sample from it with mixio.MixtureDataset")
+        unreadable = [asdict(fault) for fault in faults]
+        click.echo(json.dumps({**asdict(inspection), "page": page and str(page), "unreadable": unreadable}))
+    else:
+        print_inspection(inspection, Console())
+        for fault in faults:
+            click.echo(f"{fault.volume} cannot be shown: {fault.reason}", err=True)
+        if page:
+            click.echo(f"wrote {page}")
+        click.echo(f"next: mixio verify {opened.path}, or sample from it with mixio.MixtureDataset")
+    if faults:
+        click.get_current_context().exit(1)
 
 
-def _domain_row(store: Store, domain: str) -> dict[str, Any]:
-    rows = [store.row(name) for name in store.names(domain)]
-    return {
-        "domain": domain,
-        "modality": "/".join(sorted({row.modality or "?" for row in rows})),
-        "volumes": len(rows),
-        "subjects": len({row.subject for row in rows}),
-        "train": sum(row.split == "train" for row in rows),
-        "val": sum(row.split == "val" for row in rows),
-        "labelled": sum(bool(row.labels) for row in rows),
-        "Mvoxel": round(sum(row.shape[0] * row.shape[1] * row.shape[2] for row in rows) / 1e6, 1),
-        "MB": round(sum(blob.nbytes for row in rows for blob in row.blobs) / 1e6, 1),
-    }
+def _draw_page(store: Store, inspection: Inspection, page: Path, *, quiet: bool) -> tuple[Unreadable, ...]:
+    with Reporter("drawing", quiet=quiet) as reporter:
+        return write_page(store, inspection, page, progress=reporter.update)
 
 
 @main.command("verify", context_settings=_CONTEXT)

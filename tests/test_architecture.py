@@ -17,8 +17,8 @@ MAY_IMPORT = {
     "tests": set(ROOMS),
 }
 ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob row stores
-manifest sources recipes splits settings journal prepare writer workers packing convert allocation draws mixture
-patches store normalize ledger dataset loader verify pictures inspect page cli""".split()
+manifest sources recipes splits settings journal prepare writer tasks workers packing quarantine convert allocation
+draws mixture patches store normalize ledger dataset loader verify inspection cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
     "nibabel": {"mixio/readers/nifti.py", "mixio/readers/mgh.py"},
@@ -29,6 +29,7 @@ HOMES = {
     "zarr": set(),
     "pydicom": set(),
     "SimpleITK": {"mixio/readers/itk.py"},
+    "PIL": {"mixio/inspection/pictures.py"},
 }
 
 

@@ -76,3 +76,33 @@ def test_missing_sources_are_one_line_and_exit_2(tmp_path: Path, small_store: St
 def test_a_place_that_cannot_be_written_is_one_line_and_exit_2(sources: Path) -> None:
     result = run("convert", sources, "/proc/store", "--jobs", 1)
     assert (result.exit_code, result.stderr) == (2, "error: /proc/store: No such file or directory\n")
+
+
+def test_inspect_writes_a_page_and_says_where(small_store: Store, tmp_path: Path) -> None:
+    result = run("inspect", small_store.path, "--html", tmp_path / "page.html", "--volumes", 1)
+    assert result.exit_code == 0
+    assert f"wrote {tmp_path / 'page.html'}" in result.stdout
+    assert (tmp_path / "page.html").read_text().count("<figure") == 3
+
+
+def test_inspect_as_json_says_all_of_it(small_store: Store, tmp_path: Path) -> None:
+    result = run("inspect", small_store.path, "--json", "--html", tmp_path / "page.html")
+    told = json.loads(result.stdout)
+    assert (told["page"], told["unreadable"], told["quarantine"]["count"]) == (str(tmp_path / "page.html"), [], 0)
+    assert told["settings"]["chunk"] == 16
+    assert sum(told["domains"][0]["shape"]["counts"][0]) == 6
+
+
+def test_a_page_with_an_unreadable_volume_is_written_and_the_exit_code_is_1(sources: Path, tmp_path: Path) -> None:
+    run("convert", sources, tmp_path / "store", "--jobs", 1)
+    next((tmp_path / "store" / "pet").glob("*/0/c/0/0/0")).unlink()
+    result = run("inspect", tmp_path / "store", "--html", tmp_path / "page.html")
+    assert result.exit_code == 1
+    assert "cannot be shown: " in result.stderr
+    assert (tmp_path / "page.html").exists()
+
+
+def test_a_page_that_cannot_be_written_is_one_line_and_exit_2(small_store: Store, tmp_path: Path) -> None:
+    result = run("inspect", small_store.path, "--volumes", 0, "--html", tmp_path / "gone" / "page.html")
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"error: {tmp_path}/gone/page.html: No such file or directory\n")
