@@ -25,7 +25,7 @@ HOMES = {
     "numcodecs": {"mixio/blob.py"},
     "google_crc32c": {"mixio/blob.py"},
     "zarr": set(),
-    "pydicom": set(),
+    "pydicom": {"mixio/readers/dicom_file.py"},
     "SimpleITK": {"mixio/readers/itk.py"},
 }
 
