@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from mixio.errors import PartsRefused, SourceError, SourceTooLarge
@@ -96,6 +97,20 @@ def test_compressed_pixels_are_those_that_were_compressed(tmp_path: Path, syntax
     assert np.array_equal(read_one(folder).volume.voxels, stored.transpose(2, 1, 0))
 
 
+@pytest.mark.parametrize("kind", ["implicit", "bigendian", "expb", "padded", "RLE", "jp2klossless", "jpeg_ls_lossless"])
+def test_one_image_in_the_encodings_of_other_software_is_the_same(tmp_path: Path, kind: str) -> None:
+    volumes = []
+    for name in ("MR_small", f"MR_small_{kind}"):
+        (tmp_path / name).mkdir()
+        for z in range(2):
+            ds = pydicom.dcmread(get_testdata_file(f"{name}.dcm", download=False))
+            ds.ImagePositionPatient = [0, 0, 3 * z]
+            ds.save_as(tmp_path / name / f"{z}.dcm")
+        volumes.append(read_one(tmp_path / name).volume)
+    assert volumes[0].voxels.any()
+    assert np.array_equal(volumes[0].voxels, volumes[1].voxels)
+
+
 def test_a_single_file_of_many_frames_is_a_volume(tmp_path: Path) -> None:
     stored = random_stored()
     part = read_one(write_enhanced(tmp_path / "e.dcm", stored))
@@ -177,7 +192,8 @@ def test_what_is_no_image_is_counted_and_passed_over(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "s", random_stored())
     ds = pydicom.dcmread(next(folder.iterdir()))
     ds.Modality, ds.SeriesInstanceUID = "RTSTRUCT", "9.9"
-    del ds.PixelData
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
+    del ds.PixelData, ds.Rows
     ds.save_as(folder / "RS.dcm")
     (folder / "notes.txt").write_text("x")
     (folder / "copy.dcm").write_bytes((folder / "013.dcm").read_bytes())

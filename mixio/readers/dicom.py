@@ -1,9 +1,9 @@
 """DICOM to volumes: a folder of one or many series, or a single file, classic or enhanced multi-frame.
 
 A folder is the files in it; if there is no image among them (a CD with a DICOMDIR, say) those of its subfolders. Files
-are put together by SeriesInstanceUID. What holds no image (structures, reports, segmentations, dose) is counted in
-the notes. A file named `.dcm` that is not DICOM, a header that cannot be parsed, and several patients in one folder
-refuse the whole source: any series may lack that file, and one source is one subject.
+are put together by SeriesInstanceUID. What holds no image (structures, reports, segmentations, dose, hidden files as a
+Mac leaves them) is counted in the notes. A file named `.dcm` that is not DICOM, a header that cannot be parsed, and
+several patients in one folder refuse the whole source: any series may lack that file, and one source is one subject.
 
 One series is one part without a name; several are parts named `s` and eight digits of a hash of their UID. A series
 that cannot be trusted does not cost the others: they are read first, then `PartsRefused` says of each refused one why.
@@ -95,7 +95,7 @@ def _scan(paths: list[Path]) -> tuple[list[Image], int, int]:
     images, others, strangers = [], 0, 0
     for path in paths:
         if not is_dicom(path):
-            if has_suffix(path, SLICE):
+            if has_suffix(path, SLICE) and not path.name.startswith("."):
                 raise SourceError(f"{path.name}: named as DICOM but is none; damaged? fetch it again or take it away")
             strangers += 1
             continue

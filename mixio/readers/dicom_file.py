@@ -2,9 +2,10 @@
 
 The only file that knows pydicom. Only the attributes in `_KEYWORDS` are parsed, so that names, dates of birth and
 comments are not even read. Whatever pydicom has to say, as a warning or as a traceback, may quote the header:
-warnings are silenced here, and errors become a `SourceError` that names the file and the kind of the error only.
+warnings and its log are silenced here, and errors become a `SourceError` that names the file and the kind of error.
 """
 
+import logging
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -29,9 +30,11 @@ TemporalPositionIdentifier TriggerTime InstanceNumber EchoTime
 SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
 Units SUVType CorrectedImage DecayCorrection PatientWeight RadiopharmaceuticalInformationSequence""".split()
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_DIRECTORY = "1.2.840.10008.1.3.10"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _INTEGERS, _FLOATS = b"\xe0\x7f\x10\x00", (b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00")
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+_OLD = {struct.pack("<2H", 8, n) for n in (0, 1, 5, 8, 0x16)} | {struct.pack("<2H", 2, n) for n in (0, 1, 2, 0x10)}
 _UNDEFINED = 0xFFFFFFFF
 
 Result = TypeVar("Result")
@@ -51,26 +54,30 @@ class Pixels:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file at `path` begins as DICOM does: DICM after 128 bytes, or, in old files, group 2 or 8."""
+    """Whether the file at `path` begins as DICOM does: DICM after 128 bytes, or, in old files, one of `_OLD`."""
     with open(path, "rb") as file:
         start = file.read(132)
-    return start[128:] == b"DICM" or (start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00")
+    return start[128:] == b"DICM" or start[:4] in _OLD
 
 
-def read_header(path: Path, parse: Callable[[Any, Pixels | None], Result]) -> Result:
+def read_header(path: Path, parse: Callable[[Any, Pixels | None], Result]) -> Result | None:
     """What `parse` makes of the header at `path` and of its pixel data, None if it has none.
 
-    Raises `SourceError` for a file that cannot be parsed.
+    Raises `SourceError` for a file that cannot be parsed, and for an image without pixel data: it ended before them.
     """
     dicom = _pydicom()
     with _quiet(path, "its header"), open(path, "rb") as file:
         header = dicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=[*_KEYWORDS, *_PRIVATE])
         syntax = str(header.file_meta.get("TransferSyntaxUID", ""))
-        if not syntax:
-            raise SourceError(f"{path.name}: TransferSyntaxUID is missing or the header is damaged; fetch it again")
         if syntax == _DEFLATED:
             raise SourceError(f"{path.name}: TransferSyntaxUID is that of a deflated file; inflate it first")
-        return parse(header, _locate(file, syntax, header.original_encoding[0]))
+        pixels = _locate(file, syntax, header.original_encoding[0])
+        if pixels is None and _should_have_pixels(header):
+            raise SourceError(f"{path.name}: the image ends before its PixelData, it is truncated; fetch it again")
+        parsed = parse(header, pixels)
+        if parsed is not None and not syntax:
+            raise SourceError(f"{path.name}: TransferSyntaxUID is missing; repair the header or fetch the file again")
+        return parsed
 
 
 def decode(path: Path, numbers: Sequence[int]) -> Iterator[NDArray[Any]]:
@@ -111,7 +118,9 @@ def _pydicom() -> Any:
 
 @contextmanager
 def _quiet(path: Path, what: str) -> Iterator[None]:
-    """No warnings, and a line of ours for any error: pydicom raises nearly every kind for a damaged file."""
+    """No warnings, no log, and a line of ours for any error: pydicom raises nearly every kind for a damaged file."""
+    logger = logging.getLogger("pydicom")
+    was_disabled, logger.disabled = logger.disabled, True
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -121,6 +130,16 @@ def _quiet(path: Path, what: str) -> Iterator[None]:
         except Exception as error:
             kind = type(error).__name__
             raise SourceError(f"{path.name}: {what} cannot be decoded ({kind}); fetch the file again") from error
+        finally:
+            logger.disabled = was_disabled
+
+
+def _should_have_pixels(header: Any) -> bool:
+    """Whether the header is of an image, or so short that it does not say."""
+    kind, told = header.get("SOPClassUID"), header.file_meta.get("MediaStorageSOPClassUID")
+    if not kind or (told and kind != told):
+        return str(told) != _DIRECTORY
+    return header.get("Rows") is not None or bool(kind.name.endswith("Image Storage"))
 
 
 def _locate(file: BinaryIO, syntax: str, implicit: bool) -> Pixels | None:

@@ -2,7 +2,8 @@
 
 The way from slice to slice is measured along the normal, the cross product of the direction cosines (PS3.3
 C.7.6.2.1.1). Tolerances: positions are often written with two decimals, so a gap may be off by 0.01 mm, or by 1 % of
-the usual gap if that is more; a missing slice is off by 100 %. Along the whole stack a slice may be five times that
+the usual gap if that is more; a missing slice is off by 100 %. (One missing at
+either end leaves no gap and cannot be seen.) Along the whole stack a slice may be five times that
 from its place on the grid. A stack that leans from its normal by more than 0.1 degrees is that of a tilted gantry:
 its voxels are no boxes, and what reads axes as perpendicular would shear the patient. Several images at each place
 are frames, put in order by the first of `ORDERS` that tells them apart everywhere.

@@ -145,7 +145,7 @@ def _decoded(series: Series, t: int) -> Iterator[tuple[int, NDArray[Any]]]:
     for path, wanted in files.items():
         wanted.sort()
         for (_, z), stored in zip(wanted, decode(path, [number for number, _ in wanted]), strict=True):
-            if stored.shape != expected or stored.dtype != series.dtype:
+            if stored.shape != expected or stored.dtype.newbyteorder("=") != series.dtype:
                 raise SourceError(
                     f"{path.name}: decodes to {stored.dtype}{list(stored.shape)}, expected "
                     f"{series.dtype}{list(expected)}; fetch the file again"
