@@ -71,6 +71,13 @@ def test_ct_of_another_rescale_type_has_no_unit(tmp_path: Path, rescale_type: st
     assert read_one(rewrite(folder, RescaleSlope=1, RescaleIntercept=0, RescaleType=rescale_type)).volume.unit == unit
 
 
+def test_ct_of_mixed_rescale_types_has_no_unit(tmp_path: Path) -> None:
+    def scale(ds: Any, z: int) -> None:
+        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = 1, 0, "US" if z == 2 else "HU"
+
+    assert read_one(write_series(tmp_path / "s", random_stored(), modality="CT", edit=scale)).volume.unit is None
+
+
 def test_a_scale_of_each_slice_gives_real_values(tmp_path: Path) -> None:
     def scale(ds: Any, z: int) -> None:
         ds.RescaleSlope, ds.RescaleIntercept = 0.5 + z, z
@@ -229,3 +236,23 @@ def test_voxels_over_the_limit_are_refused_before_they_are_decoded(tmp_path: Pat
     with pytest.raises(SourceTooLarge, match=f"s: its voxels need {needed} bytes, at most {needed - 1} are") as caught:
         read_one(folder, max_bytes=needed - 1)
     assert caught.value.needed == needed
+
+
+def test_voxels_that_memory_cannot_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise MemoryError
+
+    folder = write_series(tmp_path / "s", random_stored())
+    monkeypatch.setattr("mixio.readers.dicom_series.np.empty", full)
+    with pytest.raises(SourceTooLarge, match="s: its voxels need 240 bytes, more than can be had"):
+        read_one(folder)
+
+
+def test_a_header_that_breaks_small_rules_is_read_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_series(tmp_path / "s", random_stored())
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"1.2.3.4\0", b"1.2.3.X\0"))
+    assert read_one(folder).volume.shape == (6, 4, 5)
+    assert caplog.text == ""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.errors import SourceError
+from mixio.errors import SourceError, SourceTooLarge
 from mixio.readers.dicom_file import decode
 from mixio.readers.dicom_geometry import Stack, stack_of
 from mixio.readers.dicom_image import Image, Slice
@@ -120,7 +120,7 @@ def _chosen(series: Series, frame: int | None, options: ReadOptions) -> range:
 def _frame(series: Series, t: int) -> Volume:
     scales = series.scales[t]
     is_uniform = not np.ptp(scales, axis=0).any()
-    voxels = np.empty(series.stack.shape[::-1], series.dtype if is_uniform else np.float32)  # (z, row, column)
+    voxels = _empty(series, series.dtype if is_uniform else np.dtype(np.float32))
     for z, stored in _decoded(series, t):
         voxels[z] = stored if is_uniform else stored * scales[z, 0] + scales[z, 1]
     slope, inter = scales[0].tolist() if is_uniform else (1.0, 0.0)
@@ -128,12 +128,25 @@ def _frame(series: Series, t: int) -> Volume:
 
 
 def _mean(series: Series) -> Volume:
-    total = np.zeros(series.stack.shape[::-1])
+    total = _empty(series, np.dtype(np.float64))
+    total[:] = 0
     for t in range(len(series.stack.frames)):
         for z, stored in _decoded(series, t):
             total[z] += stored * series.scales[t, z, 0] + series.scales[t, z, 1]
     total /= len(series.stack.frames)
     return Volume(total.astype(np.float32).transpose(2, 1, 0), series.stack.affine, unit=series.unit)
+
+
+def _empty(series: Series, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Room for one frame, indexed (slice, row, column)."""
+    needed = math.prod(series.stack.shape) * dtype.itemsize
+    try:
+        return np.empty(series.stack.shape[::-1], dtype)
+    except MemoryError as error:
+        raise SourceTooLarge(
+            f"{series.label}: its voxels need {needed} bytes, more than can be had; use a machine with more memory",
+            needed=needed,
+        ) from error
 
 
 def _decoded(series: Series, t: int) -> Iterator[tuple[int, NDArray[Any]]]:
