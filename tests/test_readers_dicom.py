@@ -187,7 +187,7 @@ def test_several_series_are_parts_and_a_bad_one_is_told_after_the_good(tmp_path:
     (tmp_path / "2" / "896.dcm").unlink()
     parts = read_dicom(tmp_path)
     names = [next(parts).name, next(parts).name]
-    with pytest.raises(PartsRefused, match="1 of 3 series refused: s[0-9a-f]{8} .*is a slice missing") as caught:
+    with pytest.raises(PartsRefused, match="1 of 3 series refused; .* series s[0-9a-f]{8}: .*missing") as caught:
         next(parts)
     assert names == sorted(names)
     assert len({*names, *caught.value.reasons}) == 3
@@ -207,6 +207,19 @@ def test_what_is_no_image_is_counted_and_passed_over(tmp_path: Path) -> None:
     part = read_one(folder)
     assert part.volume.shape == (6, 4, 5)
     assert part.notes == {"skipped": "1 DICOM objects without an image, 1 other files, 1 copies"}
+
+
+def test_files_of_one_instance_uid_that_differ_are_all_kept(tmp_path: Path) -> None:
+    folder = rewrite(write_series(tmp_path / "s", random_stored()), SOPInstanceUID="1.2.9")
+    assert read_one(folder).volume.shape == (6, 4, 5)
+
+
+def test_subfolders_are_read_if_the_folder_has_no_image_and_else_noted(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "patient/series/deep", random_stored())
+    assert read_one(tmp_path / "patient").notes == {}
+    write_series(tmp_path / "patient", random_stored())
+    assert read_one(tmp_path / "patient").notes == {"skipped": "1 subfolders"}
+    assert read_one(folder).notes == {}
 
 
 def test_no_text_of_the_header_gets_out(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ A converter keeps the parts it was given and puts the refused ones, by name, in 
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from mixio.errors import PartsRefused, SourceError
@@ -52,8 +53,8 @@ def read_dicom(path: Path, options: ReadOptions = _DEFAULTS) -> Iterator[Part]:
                 raise
             reasons[name] = str(error)
     if reasons:
-        told = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
-        raise PartsRefused(f"{path.name}: {len(reasons)} of {len(series)} series refused: {told}", reasons=reasons)
+        told = f"{len(reasons)} of {len(series)} series refused; {'; '.join(reasons.values())}"
+        raise PartsRefused(f"{path.name}: {told}", reasons=reasons)
 
 
 def _label(path: Path, name: str) -> str:
@@ -99,7 +100,7 @@ def _scan(paths: list[Path]) -> tuple[list[Image], int, int]:
                 raise SourceError(f"{path.name}: named as DICOM but is none; damaged? fetch it again or take it away")
             strangers += 1
             continue
-        image = read_header(path, lambda header, pixels, path=path: parse_image(header, pixels, path))  # type: ignore[misc]
+        image = read_header(path, partial(parse_image, path=path))
         if image is None:
             others += 1
         else:
