@@ -3,7 +3,8 @@
     MixioError
     ├── InvalidArgument      a wrong argument; also a ValueError
     ├── SourceError          a source volume that cannot be read or trusted
-    │   └── SourceTooLarge       one that needs more memory than it may have
+    │   ├── SourceTooLarge       one that needs more memory than it may have
+    │   └── PartsRefused         some parts of one, after the others have been read
     ├── StoreError           no store there, a half-written one, one of a newer schema
     │   └── DamagedChunkError    stored bytes that do not match their checksum
     ├── AllocationError      shares that cannot be drawn from; also a ValueError
@@ -33,6 +34,14 @@ class SourceTooLarge(SourceError):
     def __init__(self, message: str, *, needed: int = 0) -> None:
         super().__init__(message)
         self.needed = needed
+
+
+class PartsRefused(SourceError):
+    """Some parts of a source, told once the others have been read; `reasons` says why, by the name of the part."""
+
+    def __init__(self, message: str, *, reasons: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.reasons = reasons or {}
 
 
 class StoreError(MixioError):

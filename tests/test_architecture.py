@@ -27,7 +27,7 @@ HOMES = {
     "google_crc32c": {"mixio/blob.py"},
     "scipy": {"mixio/resample.py"},
     "zarr": set(),
-    "pydicom": set(),
+    "pydicom": {"mixio/readers/dicom_file.py"},
     "SimpleITK": {"mixio/readers/itk.py"},
     "PIL": {"mixio/inspection/pictures.py"},
 }
