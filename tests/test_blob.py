@@ -1,6 +1,7 @@
 """The shard encoding: what zarr-python and tensorstore read is what was put in, and damage is noticed."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,17 @@ def test_pieces_are_the_shard_and_their_checksum_can_be_taken_on_the_way() -> No
         crc, whole = blob.extend_crc32c(crc, piece), whole + piece
     assert whole == blob.encode_shard(voxels, grid)
     assert crc == google_crc32c.value(whole) == int.from_bytes(blob.crc32c(whole), "little")
+
+
+def test_encoding_in_pieces_holds_a_chunk_or_two() -> None:
+    voxels = np.zeros((256, 256, 160), np.int16, order="F")
+    voxels[::3, ::2] = 700
+    tracemalloc.start()
+    sizes = [len(piece) for piece in blob.shard_pieces(voxels, blob.plan_grid(voxels.shape, "int16", 0))]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(sizes) > 0
+    assert peak < 2**20
 
 
 def test_the_header_is_one_line_of_json_and_the_first_chunk_follows_it() -> None:

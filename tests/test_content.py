@@ -1,5 +1,6 @@
 """What a volume holds: the same numbers as plain NumPy gives on a float copy, in any memory layout."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -117,6 +118,19 @@ def test_evenly_spaced_voxels_lie_in_every_plane() -> None:
     voxels = np.broadcast_to(np.arange(100, 140, dtype=np.float32), (512, 512, 40))
     percentiles = describe(Volume(voxels, np.eye(4)), 0, "MR").statistics["percentiles"]
     assert percentiles == pytest.approx({"0.5": 100, "5": 101.5, "50": 119.5, "95": 137.5, "99.5": 139}, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"), [("int16", (256, 256, 160)), ("float32", (200, 256, 160)), ("int16", (4000, 4000, 1))]
+)
+def test_describing_holds_little_beside_the_volume(dtype: str, shape: tuple[int, int, int]) -> None:
+    voxels = np.zeros(shape, dtype, order="F")
+    voxels[50:100] = 700
+    tracemalloc.start()
+    describe(Volume(voxels, np.eye(4)), 0, "MR")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < voxels.nbytes + 16 * 2**20 if dtype == "int16" else 3 * voxels.nbytes
 
 
 def test_a_constant_volume_is_described_without_complaint() -> None:
