@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def test_a_chunk_that_blosc_cannot_take_is_refused() -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
 def test_zarr_and_tensorstore_read_every_codec_whole_and_in_part(tmp_path: Path, dtype: str, codec: str) -> None:
     voxels = np.random.default_rng(0).integers(0, 120, (37, 30, 21)).astype(dtype)
-    path = written(tmp_path, voxels, blob.plan_grid(voxels.shape, dtype, 3, chunk=8, codec=Codec.parse(codec)))
+    path = written(tmp_path, voxels, replace(blob.plan_grid(voxels.shape, dtype, 3, chunk=8), codec=Codec.parse(codec)))
     array = zarr.open_array(path, mode="r")
     other = tensorstore.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path)}}).result()
     part = np.s_[5:29, 7:8, 3:20]
@@ -135,7 +136,8 @@ def test_zarr_and_tensorstore_read_every_codec_whole_and_in_part(tmp_path: Path,
 def test_codecs_differ_in_size_and_none_compresses_nothing() -> None:
     voxels = np.random.default_rng(0).integers(0, 120, (32, 32, 32)).astype(np.int16)
     grids = {
-        name: blob.plan_grid(voxels.shape, "int16", 0, codec=Codec.parse(name)) for name in ("none", "lz4", "zstd")
+        name: replace(blob.plan_grid(voxels.shape, "int16", 0), codec=Codec.parse(name))
+        for name in ("none", "lz4", "zstd")
     }
     sizes = {name: len(blob.encode_shard(voxels, grid)) for name, grid in grids.items()}
     assert sizes["none"] > voxels.nbytes > sizes["lz4"] > sizes["zstd"]
@@ -154,7 +156,7 @@ def test_a_shard_is_decoded_from_its_bytes_alone(
 ) -> None:
     rng = np.random.default_rng(seed)
     voxels = (rng.integers(0, 9, shape) * (rng.random(shape) < 0.01)).astype(dtype)
-    grid = blob.plan_grid(shape, dtype, 0, chunk=chunk, codec=Codec.parse(codec))
+    grid = replace(blob.plan_grid(shape, dtype, 0, chunk=chunk), codec=Codec.parse(codec))
     decoded = blob.decode_shard(blob.encode_shard(voxels, grid), "here")
     assert decoded.dtype == np.dtype(dtype)
     assert np.array_equal(decoded, voxels)
