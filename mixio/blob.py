@@ -70,17 +70,12 @@ class Grid:
 
 
 def plan_grid(
-    shape: Shape,
-    dtype: str,
-    fill: int | float,
-    *,
-    chunk: int = CHUNK,
-    shard_bytes: int | None = SHARD_BYTES,
-    codec: Codec = DEFAULT,
+    shape: Shape, dtype: str, fill: int | float, *, chunk: int = CHUNK, shard_bytes: int | None = SHARD_BYTES
 ) -> Grid:
     """Chunks of `chunk` voxels a side (less on axes that are shorter), in shards of `shard_bytes` uncompressed.
 
-    `shard_bytes=None` puts all of it into one shard whatever its size. Raises `InvalidArgument` for a chunk of no
+    `shard_bytes=None` puts all of it into one shard whatever its size. Another codec is set by
+    `dataclasses.replace(grid, codec=...)`. Raises `InvalidArgument` for a chunk of no
     voxels or of more bytes than Blosc takes, and for a fill that is not finite, which equals no voxel.
     """
     if chunk < 1:
@@ -98,7 +93,7 @@ def plan_grid(
         counts[axis] = -(-counts[axis] // 2)
     cx, cy, cz = edges
     sx, sy, sz = (c * e for c, e in zip(counts, edges, strict=True))
-    return Grid(shape, (cx, cy, cz), (sx, sy, sz), dtype, fill, codec)
+    return Grid(shape, (cx, cy, cz), (sx, sy, sz), dtype, fill)
 
 
 def encode_shard(voxels: NDArray[Any], grid: Grid) -> bytes:

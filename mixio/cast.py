@@ -104,9 +104,10 @@ def _real(stored: NDArray[Any], volume: Volume) -> NDArray[np.float64]:
 
 def _error(before: NDArray[Any], old: Volume, after: NDArray[Any], new: Volume) -> float:
     """Largest difference between what readers would get of the one and of the other."""
-    # 64-bit integers have digits that float64 has not; the long double of x86 has them.
-    ours, theirs = (
-        (rescale(stored, scale.slope, scale.inter) if scale.is_scaled else stored).astype(np.longdouble)
-        for stored, scale in ((after, new), (before, old))
-    )
-    return float(np.abs(ours - theirs).max())
+    # 64-bit integers have digits that float64 has not; the long double of x86 has them, and is slow.
+    wide: Any = np.longdouble if before.dtype.kind in "iu" and before.dtype.itemsize == 8 else np.float64
+    return float(np.abs(_as_read(after, new).astype(wide) - _as_read(before, old).astype(wide)).max())
+
+
+def _as_read(stored: NDArray[Any], scale: Volume) -> NDArray[Any]:
+    return rescale(stored, scale.slope, scale.inter) if scale.is_scaled else stored

@@ -46,8 +46,8 @@ class Layout:
 
 
 def layout_of(array: NDArray[Any]) -> Layout:
-    """The layout of an array or view; axes of length 1 may stand anywhere."""
-    axes = tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
+    """The layout of an array or view; axes of length 1, whose strides say nothing, come last."""
+    axes = tuple(sorted(range(array.ndim), key=lambda axis: (array.shape[axis] == 1, -abs(array.strides[axis]))))
     return Layout(axes, tuple(array.strides[axis] < 0 for axis in axes))
 
 

@@ -9,7 +9,7 @@ MICCAI 2015); along other axes nothing is smoothed. Both work on slabs: beside i
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import ceil, floor, isfinite, log, sqrt
+from math import ceil, floor, isfinite, log, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ SAME_GRID_MM = 1e-3
 _FWHM = 2 * sqrt(2 * log(2))
 _TRUNCATE = 4.0
 _SLAB_BYTES = 32 * 2**20
+"""Of the input to a slab, as float32."""
 
 
 def resampled_shape(volume: Volume, spacing: tuple[float, float, float]) -> Shape:
@@ -51,7 +52,8 @@ def resample(volume: Volume, spacing: tuple[float, float, float]) -> Volume:
     affine[:3, :3] *= step
     affine[:3, 3] += volume.affine[:3, :3] @ start
     voxels = np.empty(shape, volume.voxels.dtype)
-    for slab in slabs(voxels, nbytes=_SLAB_BYTES):
+    planes = _SLAB_BYTES / (4 * step[0] * max(prod(volume.shape[1:]), prod(shape[1:])))
+    for slab in slabs(voxels, nbytes=max(1, int(planes)) * voxels[0].nbytes):
         voxels[slab] = _rounded(_interpolated(volume.voxels, slab, (shape, step, start)), voxels.dtype)
     return replace(volume, voxels=voxels, affine=affine)
 

@@ -1,6 +1,8 @@
 """The shard encoding: what zarr-python and tensorstore read is what was put in, and damage is noticed."""
 
 import json
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +123,7 @@ def test_a_chunk_that_blosc_cannot_take_is_refused() -> None:
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
 def test_zarr_and_tensorstore_read_every_codec_whole_and_in_part(tmp_path: Path, dtype: str, codec: str) -> None:
     voxels = np.random.default_rng(0).integers(0, 120, (37, 30, 21)).astype(dtype)
-    path = written(tmp_path, voxels, blob.plan_grid(voxels.shape, dtype, 3, chunk=8, codec=Codec.parse(codec)))
+    path = written(tmp_path, voxels, replace(blob.plan_grid(voxels.shape, dtype, 3, chunk=8), codec=Codec.parse(codec)))
     array = zarr.open_array(path, mode="r")
     other = tensorstore.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": str(path)}}).result()
     part = np.s_[5:29, 7:8, 3:20]
@@ -134,7 +136,8 @@ def test_zarr_and_tensorstore_read_every_codec_whole_and_in_part(tmp_path: Path,
 def test_codecs_differ_in_size_and_none_compresses_nothing() -> None:
     voxels = np.random.default_rng(0).integers(0, 120, (32, 32, 32)).astype(np.int16)
     grids = {
-        name: blob.plan_grid(voxels.shape, "int16", 0, codec=Codec.parse(name)) for name in ("none", "lz4", "zstd")
+        name: replace(blob.plan_grid(voxels.shape, "int16", 0), codec=Codec.parse(name))
+        for name in ("none", "lz4", "zstd")
     }
     sizes = {name: len(blob.encode_shard(voxels, grid)) for name, grid in grids.items()}
     assert sizes["none"] > voxels.nbytes > sizes["lz4"] > sizes["zstd"]
@@ -153,7 +156,7 @@ def test_a_shard_is_decoded_from_its_bytes_alone(
 ) -> None:
     rng = np.random.default_rng(seed)
     voxels = (rng.integers(0, 9, shape) * (rng.random(shape) < 0.01)).astype(dtype)
-    grid = blob.plan_grid(shape, dtype, 0, chunk=chunk, codec=Codec.parse(codec))
+    grid = replace(blob.plan_grid(shape, dtype, 0, chunk=chunk), codec=Codec.parse(codec))
     decoded = blob.decode_shard(blob.encode_shard(voxels, grid), "here")
     assert decoded.dtype == np.dtype(dtype)
     assert np.array_equal(decoded, voxels)
@@ -182,6 +185,17 @@ def test_pieces_are_the_shard_and_their_checksum_can_be_taken_on_the_way() -> No
         crc, whole = blob.extend_crc32c(crc, piece), whole + piece
     assert whole == blob.encode_shard(voxels, grid)
     assert crc == google_crc32c.value(whole) == int.from_bytes(blob.crc32c(whole), "little")
+
+
+def test_encoding_in_pieces_holds_a_chunk_or_two() -> None:
+    voxels = np.zeros((256, 256, 160), np.int16, order="F")
+    voxels[::3, ::2] = 700
+    tracemalloc.start()
+    sizes = [len(piece) for piece in blob.shard_pieces(voxels, blob.plan_grid(voxels.shape, "int16", 0))]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(sizes) > 0
+    assert peak < 2**20
 
 
 def test_the_header_is_one_line_of_json_and_the_first_chunk_follows_it() -> None:

@@ -1,5 +1,6 @@
 """What a volume holds: the same numbers as plain NumPy gives on a float copy, in any memory layout."""
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -117,6 +118,20 @@ def test_evenly_spaced_voxels_lie_in_every_plane() -> None:
     voxels = np.broadcast_to(np.arange(100, 140, dtype=np.float32), (512, 512, 40))
     percentiles = describe(Volume(voxels, np.eye(4)), 0, "MR").statistics["percentiles"]
     assert percentiles == pytest.approx({"0.5": 100, "5": 101.5, "50": 119.5, "95": 137.5, "99.5": 139}, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "most"),
+    [("int16", (256, 256, 160), 12), ("int16", (4000, 4000, 1), 12), ("float32", (300, 256, 160), 36)],
+)
+def test_describing_holds_a_few_slabs_and_the_sample(dtype: str, shape: tuple[int, int, int], most: int) -> None:
+    voxels = np.zeros(shape, dtype, order="F")
+    voxels[50:100] = 700
+    tracemalloc.start()
+    describe(Volume(voxels, np.eye(4)), 0, "MR")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < most * 2**20
 
 
 def test_a_constant_volume_is_described_without_complaint() -> None:
