@@ -16,6 +16,7 @@ _HOME = {
     "MixtureSampler": "mixio.dataset",
     "Volume": "mixio.volume",
     "open_store": "mixio.store",
+    "webdataset_decoder": "mixio.stores.tar",
 }
 
 __all__ = sorted(_HOME)
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from mixio.ledger import Ledger as Ledger
     from mixio.mixture import Mixture as Mixture
     from mixio.store import open_store as open_store
+    from mixio.stores.tar import webdataset_decoder as webdataset_decoder
     from mixio.volume import Volume as Volume
 
 

@@ -14,15 +14,23 @@ import click
 from rich.console import Console
 
 from mixio import __version__
-from mixio.convert import QUARANTINE, Summary, convert
-from mixio.recipes import RECIPES, flags_of, left_out, summary_of, table
-from mixio.recipes.tables import as_csv, write_table
+from mixio.cast import DTYPES
+from mixio.convert import Summary, convert
+from mixio.errors import DamagedStoreError
 from mixio.inspection.inspect import SAMPLE, Inspection, inspect_store
 from mixio.inspection.overview import print_inspection
 from mixio.inspection.page import Unreadable, write_page
-from mixio.settings import Settings, settings_of
+from mixio.quarantine import NAME as QUARANTINE
+from mixio.readers import FRAMES
+from mixio.recipes import RECIPES, flags_of, left_out, summary_of, table
+from mixio.recipes.tables import as_csv, write_table
+from mixio.settings import CONTAINERS, Settings, parse_spacing, settings_of
+from mixio.sources import read_sources
 from mixio.store import Store, open_store
+from mixio.stores.storage import storage_of
 from mixio.terminal import Reporter, one_line_errors
+from mixio.verify import Damage, compare, verify
+from mixio.workers import parse_bytes
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
 _LISTED_FAULTS = 10
@@ -44,27 +52,43 @@ def main() -> None:
 
 @main.command("convert", context_settings=_CONTEXT)
 @click.argument("sources", type=click.Path(path_type=Path))
-@click.argument("store", type=click.Path(path_type=Path))
-@click.option("--jobs", type=int, help="Worker processes.  [default: one a core]")
+@click.argument("store")
+@click.option("--container", type=click.Choice(CONTAINERS), help="Zarr, or tars for WebDataset.  [default: zarr]")
+@click.option("--spacing", help="Voxel size in mm as 1.5,1.5,2.0, or native.  [default: native]")
+@click.option("--dtype", type=click.Choice(DTYPES), help="Stored type; the error is recorded.  [default: native]")
+@click.option("--crop-foreground/--whole", default=None, help="Keep the box around the foreground only.")
 @click.option("--chunk", type=int, help="Edge of a chunk in voxels.  [default: 48]")
+@click.option("--codec", help="lz4, lz4hc, zstd or none, as NAME:LEVEL.  [default: lz4:5]")
+@click.option("--shard-size", help="Size at which a tar is closed, as 1GiB.  [default: 1GiB]")
+@click.option("--frames", type=click.Choice(FRAMES), help="What to take of 4D volumes.  [default: refuse them]")
+@click.option("--assume-affine/--known-affine", default=None, help="Take files that do not say where left is.")
+@click.option("--max-nonfinite", type=float, help="Largest share of NaN and infinite voxels.  [default: 0.01]")
 @click.option("--val-fraction", type=float, help="Share of subjects held out for validation.  [default: 0.1]")
 @click.option("--split-seed", type=int, help="Which subjects.  [default: so that every domain has some]")
 @click.option("--keep-names/--hash-names", default=None, help="Keep source names and subjects, or hash them (default).")
-@click.option("--salt", type=str, help="Secret that goes into the hashes.")
+@click.option("--salt", help="Secret that goes into the hashes.")
+@click.option("--jobs", type=int, help="Worker processes; 0 works in this one.  [default: one a core]")
+@click.option("--memory", help="What all volumes in flight may take, as 16GB.  [default: 4/5 of what is free]")
+@click.option("--dask", help="Address of a Dask scheduler, or local.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def convert_command(sources: Path, store: Path, jobs: int | None, as_json: bool, **settings: Any) -> None:
+def convert_command(
+    sources: Path, store: str, jobs: int | None, memory: str | None, dask: str | None, as_json: bool, **settings: Any
+) -> None:
     """Convert SOURCES into STORE; goes on where an interrupted conversion was.
 
     SOURCES is a table (.csv, .jsonl, .parquet) with columns path and domain, and optionally modality, subject,
-    split, label, unit, key; or a folder with one subfolder a domain.
+    split, target, label, label:<name>, unit, key, item, spacing; or a folder with one subfolder a domain. A path is a
+    file, a folder of DICOM, or an s3://, gs:// or https:// address. STORE is a folder, or an s3:// or gs:// address.
     """
-    given = {name: value for name, value in settings.items() if value is not None}
-    with Reporter("converting", quiet=as_json) as reporter:
+    given = _settings_given(settings)
+    with Reporter("converting", quiet=as_json) as reporter, reporter.log("mixio"):
         summary = convert(
             sources,
             store,
-            settings=replace(settings_of(store, salt=given.get("salt", "")) or Settings(), **given),
+            settings=replace(settings_of(storage_of(store), salt=given.get("salt", "")) or Settings(), **given),
             jobs=jobs,
+            memory=parse_bytes(memory) if memory else None,
+            dask=dask,
             progress=lambda so_far, total: reporter.update(_done(so_far), total, faults=len(so_far.faults)),
         )
     if as_json:
@@ -73,6 +97,16 @@ def convert_command(sources: Path, store: Path, jobs: int | None, as_json: bool,
         _print_summary(summary)
     if summary.faults:
         click.get_current_context().exit(1)
+
+
+def _settings_given(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings that the user chose, in the types of `Settings`."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if "spacing" in given:
+        given["spacing"] = parse_spacing(given["spacing"])
+    if "shard_size" in given:
+        given["shard_size"] = parse_bytes(given["shard_size"])
+    return given
 
 
 def _done(summary: Summary) -> int:
@@ -88,7 +122,7 @@ def _print_summary(summary: Summary) -> None:
     there = f", {summary.found} were there already" if summary.found else ""
     click.echo(f"{summary.converted} volumes converted{size if summary.converted else ''}{there}")
     if summary.faults:
-        click.echo(f"{len(summary.faults)} sources quarantined, see {Path(summary.store) / QUARANTINE}")
+        click.echo(f"{len(summary.faults)} sources quarantined, see {summary.store}/{QUARANTINE}")
     click.echo(f"wrote {summary.store}; next: mixio inspect {summary.store}")
 
 
@@ -125,22 +159,50 @@ def _draw_page(store: Store, inspection: Inspection, page: Path, *, quiet: bool)
 
 
 @main.command("verify", context_settings=_CONTEXT)
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
+@click.option("--source", type=click.Path(path_type=Path), help="Table or folder of the originals, to compare with.")
+@click.option("--salt", default="", help="Secret that the names were hashed with; needed with --source.")
 @click.option("--json", "as_json", is_flag=True, help="Print the damage as JSON.")
-def verify_command(store: Path, as_json: bool) -> None:
-    """Check every stored byte of STORE against its checksum; exit 1 and a list if anything is wrong."""
-    opened = open_store(store)
-    damage = [{"volume": name, "file": blob.path, "damage": what} for name, blob, what in opened.damage()]
+def verify_command(store: str, source: Path | None, salt: str, as_json: bool) -> None:
+    """Check every stored byte of STORE against what it should be; exit 1 and a list if anything is wrong.
+
+    With --source, the originals are read again and their voxels compared with the stored ones.
+    """
+    damage, checked = [], 0
+    try:
+        opened = open_store(store)
+    except DamagedStoreError as error:
+        damage = [Damage("", store, str(error))]
+    else:
+        checked = len(opened)
+        damage = _damage(opened, source, salt, quiet=as_json)
     if as_json:
-        click.echo(json.dumps({"store": opened.path, "volumes": len(opened), "damage": damage}))
+        click.echo(json.dumps({"store": store, "volumes": checked, "damage": [asdict(entry) for entry in damage]}))
     else:
         for entry in damage:
-            click.echo(f"{entry['volume']}: {entry['file']} {entry['damage']}", err=True)
-        click.echo(f"{len(opened)} volumes checked, {len(damage)} files damaged")
+            click.echo(": ".join(filter(None, (entry.volume, entry.file, entry.damage))), err=True)
+        click.echo(f"{checked} volumes checked, {len(damage)} faults found")
         if damage:
-            click.echo(f"next: delete the damaged volumes' folders in {opened.path} and run mixio convert again")
+            click.echo(f"next: delete what is damaged in {store} and run mixio convert again")
     if damage:
         click.get_current_context().exit(1)
+
+
+def _damage(store: Store, source: Path | None, salt: str, *, quiet: bool) -> list[Damage]:
+    found: list[Damage] = []
+    passes = [("verifying", verify(store), len(store))]
+    if source is not None:
+        passes.append(("comparing", compare(store, source, salt=salt), len(read_sources(source))))
+    for what, steps, total in passes:
+        done = 0
+        with Reporter(what, quiet=quiet) as reporter:
+            for step in steps:
+                if isinstance(step, Damage):
+                    found.append(step)
+                else:
+                    done += 1
+                    reporter.update(done, total, faults=len(found))
+    return found
 
 
 def _recipe_lines() -> str:

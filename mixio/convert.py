@@ -143,8 +143,11 @@ class _Run:
         self._total = len(tasks)
         self._claims = {task.source_id: claim_of(task) for task in tasks}
         self._journal.refuse_clashes(list(self._claims.values()))
-        lost = {path for path in self._paths_of(tasks) if self._is_lost(path)}
-        self._journal.forget(t.source_id for t in tasks if (e := self._journal.entry(t.source_id)) and lost & set(e.paths))
+        paths = {path for entry in self._entries_of(tasks) for path in entry.paths}
+        lost = {path for path in paths if self._is_lost(path)}
+        self._journal.forget(
+            t.source_id for t in tasks if (e := self._journal.entry(t.source_id)) and lost & set(e.paths)
+        )
         self._pending = [task for task in map(self._recognised, tasks) if task is not None]
         self.summary.found = len(tasks) - len(self._pending)
         if any(self._journal.entry(task.source_id) for task in self._pending):
@@ -156,9 +159,8 @@ class _Run:
         if self._packer:
             self._packer.expect(self._pending)
 
-    def _paths_of(self, tasks: Sequence[Task]) -> set[str]:
-        entries = (self._journal.entry(task.source_id) for task in tasks)
-        return {path for entry in entries if entry for path in entry.paths}
+    def _entries_of(self, tasks: Sequence[Task]) -> list[Entry]:
+        return [entry for task in tasks if (entry := self._journal.entry(task.source_id))]
 
     def _is_lost(self, path: str) -> bool:
         """Whether somebody has deleted a volume; only a folder is looked into, a bucket is trusted."""
@@ -187,13 +189,19 @@ class _Run:
             self._take(task, outcome)
 
     def _may_fit_alone(self, task: Task, refusal: SourceTooLarge) -> bool:
-        return task.memory is not None and task.memory < self._workers.memory and room_for(refusal.needed) <= self._workers.memory
+        return (
+            task.memory is not None
+            and task.memory < self._workers.memory
+            and room_for(refusal.needed) <= self._workers.memory
+        )
 
     def _take(self, task: Task, outcome: Written | BaseException) -> None:
         if isinstance(outcome, Written):
             self._add(task, outcome)
         elif isinstance(outcome, StoreError | OSError):
-            raise StoreError(f"{self._storage.url}: cannot be written ({outcome}); mend that and run again") from outcome
+            raise StoreError(
+                f"{self._storage.url}: cannot be written ({outcome}); mend that and run again"
+            ) from outcome
         elif isinstance(outcome, Exception):
             entry = self._journal.entry(task.source_id)
             if entry and len(entry.names) > 1:
@@ -254,7 +262,9 @@ class _Run:
 
 def _reason(task: Task, error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return f"{task.source.path.name}: needs more memory than it may have; run again with fewer --jobs or more --memory"
+        return (
+            f"{task.source.path.name}: needs more memory than it may have; run again with fewer --jobs or more --memory"
+        )
     if isinstance(error, SourceTooLarge):
         return f"{error}; run again with fewer --jobs or more --memory"
     if isinstance(error, WorkerDied):

@@ -6,6 +6,7 @@
     │   ├── SourceTooLarge       one that needs more memory than it may have
     │   └── PartsRefused         some parts of one, after the others have been read
     ├── StoreError           no store there, a half-written one, one of a newer schema
+    │   ├── DamagedStoreError    a manifest or root that does not match its checksum
     │   └── DamagedChunkError    stored bytes that do not match their checksum
     ├── AllocationError      shares that cannot be drawn from; also a ValueError
     ├── RunLogError          a run log or run table that cannot be read; also a ValueError
@@ -46,6 +47,10 @@ class PartsRefused(SourceError):
 
 class StoreError(MixioError):
     """No store at that place, a half-written one, or one of a newer schema."""
+
+
+class DamagedStoreError(StoreError):
+    """A manifest, or the root of a store, that does not match its checksum."""
 
 
 class DamagedChunkError(StoreError):

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mixio.blob import extend_crc32c
-from mixio.errors import StoreError
+from mixio.errors import DamagedStoreError, StoreError
 from mixio.row import Row, row_from_dict, row_to_dict
 from mixio.stores.storage import Storage
 from mixio.stores.zarr import json_bytes
@@ -131,11 +131,13 @@ def _checked(storage: Storage) -> Any:
         sidecar = json.loads(storage.read(SIDECAR))
         told = int(sidecar["schema_version"]), int(sidecar["nbytes"]), str(sidecar["crc32c"])
     except FileNotFoundError as error:
-        raise StoreError(f"{storage.url}: the store is half-written, {NAME} is missing; run `mixio convert` again") from (
-            error
-        )
+        raise StoreError(
+            f"{storage.url}: the store is half-written, {NAME} is missing; run `mixio convert` again"
+        ) from (error)
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{storage.url}/{SIDECAR}: not readable ({error}); run `mixio convert` again") from error
+        raise DamagedStoreError(
+            f"{storage.url}/{SIDECAR}: not readable ({error}); run `mixio convert` again"
+        ) from error
     check_version(told[0], f"{storage.url}/{SIDECAR}")
     local = Path(storage.url) / NAME
     if local.is_file():
@@ -146,17 +148,23 @@ def _checked(storage: Storage) -> Any:
         data = _read(storage)
         nbytes, crc, source = len(data), extend_crc32c(0, data), pa.BufferReader(data)
     if (nbytes, f"{crc:08x}") != told[1:]:
-        raise StoreError(f"{storage.url}/{NAME}: does not match its checksum; run `mixio convert` again to rewrite it")
+        raise DamagedStoreError(
+            f"{storage.url}/{NAME}: does not match its checksum; run `mixio convert` again to rewrite it"
+        )
     return source
+
+
+def _half_written(storage: Storage) -> StoreError:
+    return StoreError(f"{storage.url}: the store is half-written, {NAME} is missing; run `mixio convert` again")
 
 
 def _read(storage: Storage) -> bytes:
     try:
         return storage.read(NAME)
     except FileNotFoundError as error:
-        raise StoreError(f"{storage.url}: the store is half-written, {NAME} is missing; run `mixio convert` again") from (
-            error
-        )
+        raise StoreError(
+            f"{storage.url}: the store is half-written, {NAME} is missing; run `mixio convert` again"
+        ) from (error)
 
 
 def _length_and_crc(file: IO[bytes]) -> tuple[int, int]:

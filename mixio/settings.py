@@ -102,7 +102,9 @@ def parse_spacing(text: str) -> tuple[float, float, float] | None:
     try:
         x, y, z = (float(word) for word in re.split("[,x]", text))
     except ValueError:
-        raise InvalidArgument(f"spacing must be native or three numbers in mm as in 1.5,1.5,2.0, got {text!r}") from None
+        raise InvalidArgument(
+            f"spacing must be native or three numbers in mm as in 1.5,1.5,2.0, got {text!r}"
+        ) from None
     return x, y, z
 
 
@@ -117,7 +119,9 @@ def settings_of(storage: Storage, *, salt: str = "") -> Settings | None:
     check_version(int(attributes.get("schema_version", 0)), storage.url)
     values = dict(attributes["settings"])
     if values["salt"] != _salt_check(salt):
-        raise StoreError(f"{storage.url}: its names were hashed with another salt; give the one it was made with (--salt)")
+        raise StoreError(
+            f"{storage.url}: its names were hashed with another salt; give the one it was made with (--salt)"
+        )
     spacing = tuple(values["spacing"]) if values["spacing"] else None
     return Settings(**{**values, "spacing": spacing, "salt": salt})
 

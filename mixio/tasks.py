@@ -13,7 +13,9 @@ from mixio.splits import explicit_splits, split_of
 from mixio.stores.tar import RESERVED
 from mixio.writer import Task, stamp_of
 
-_DATE = re.compile(r"(?<!\d)((19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])|(0[1-9]|[12]\d|3[01])[-_.](0[1-9]|1[0-2])[-_.](19|20)\d\d)(?!\d)")
+_DATE = re.compile(
+    r"(?<!\d)((19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])|(0[1-9]|[12]\d|3[01])[-_.](0[1-9]|1[0-2])[-_.](19|20)\d\d)(?!\d)"
+)
 _NAME = re.compile(r"(?<![A-Za-z])[A-Z][a-z]{2,}(\^|[_ ,-]{1,2})[A-Z][a-z]{2,}(?![A-Za-z])|[A-Z]{2,}\^[A-Z]{2,}")
 
 
@@ -47,7 +49,9 @@ def _tar_key(source: Source, key: str) -> str:
         raise InvalidArgument(f"key {key!r}: a WebDataset key has no dot; use '_' instead")
     for label in source.labels:
         if label in RESERVED or "." in label:
-            raise InvalidArgument(f"label {label!r} of {source.name}: a member of a tar cannot have this name; choose another")
+            raise InvalidArgument(
+                f"label {label!r} of {source.name}: a member of a tar cannot have this name; choose another"
+            )
     return key.replace(".", "_")
 
 

@@ -3,6 +3,7 @@
 Progress is a bar on a terminal and a plain line every few seconds elsewhere.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -65,8 +66,41 @@ class Reporter:
         tail = f", {note}" if note else ""
         click.echo(f"{self._what}: {done} of {total}{tail}, {now - self._started:.0f} s", err=True)
 
+    @contextmanager
+    def log(self, name: str) -> Iterator[None]:
+        """Show what the logger of this name says while the context lasts."""
+        logger, handler = logging.getLogger(name), _Lines(self)
+        level, logger.level = logger.level, logging.INFO
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.level = level
+
+    def say(self, text: str) -> None:
+        """A line on stderr, above the bar."""
+        if self._quiet:
+            return
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            click.echo(text, err=True)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._bar:
             self._bar.stop()
+
+
+class _Lines(logging.Handler):
+    """Hands log records to a reporter."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        self._reporter.say(prefix + record.getMessage())

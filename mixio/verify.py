@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixio.blob import crc32c, decode_shard
 from mixio.errors import MixioError, StoreError
 from mixio.manifest import SIDECAR
-from mixio.prepare import options_of, prepare
+from mixio.prepare import Prepared, options_of, prepare
 from mixio.readers import read_parts
 from mixio.row import Blob, Row
 from mixio.settings import Settings, settings_of
@@ -64,7 +66,8 @@ def _first(store: Store) -> Iterator[Row]:
 def _by_tar(store: Store) -> Iterator[tuple[str, list[Row]]]:
     """Tars and their volumes as they lie in them."""
     places = sorted(
-        (record["path"], f"{record['domain']}/{record['key']}") for record in store.manifest.records(["domain", "key", "path"])
+        (record["path"], f"{record['domain']}/{record['key']}")
+        for record in store.manifest.records(["domain", "key", "path"])
     )
     for path, group in groupby(places, key=lambda place: place[0]):
         rows = [store.row(name) for _, name in group]
@@ -183,22 +186,30 @@ def _compared(store: Store, task: Task, settings: Settings, names: list[str], pl
     try:
         with local_files(task.source):
             for path in source_files(task.source):
-                digest_of(path)
+                digest_of(path)  # says which file cannot be read
             for part in read_parts(task.source.path, options_of(task.source, settings)):
                 row = rows.pop(part.name, None)
                 if row is None:
-                    yield Damage("", place, f"has a volume {part.name!r} that is not in the store")
-                    continue
-                prepared = prepare(part, task.source, settings)
-                stored = store.read_patch(row.name, corner=(0, 0, 0), size=row.shape)
-                if not np.array_equal(stored, prepared.volume.voxels) or not np.array_equal(row.matrix, prepared.volume.affine):
-                    yield Damage(row.name, place, "is not what the store holds; it changed, convert again")
-                for label, voxels in prepared.labels.items():
-                    if label not in row.labels or not np.array_equal(
-                        store.read_patch(row.name, corner=(0, 0, 0), size=row.shape, label=label), voxels
-                    ):
-                        yield Damage(row.name, place, f"its label map {label} is not what the store holds; convert again")
+                    yield Damage("", place, f"has a volume {part.name!r} that is not in the store; convert again")
+                else:
+                    differing = _differences(store, row, prepare(part, task.source, settings))
+                    yield from (Damage(row.name, place, what) for what in differing)
     except MixioError as error:
         yield Damage(names[0], place, f"cannot be compared ({error})")
     for row in rows.values():
         yield Damage(row.name, place, "holds no such volume any more")
+
+
+def _differences(store: Store, row: Row, original: Prepared) -> Iterator[str]:
+    def is_stored(voxels: NDArray[Any], label: str | None = None) -> bool:
+        return np.array_equal(store.read_patch(row.name, corner=(0, 0, 0), size=row.shape, label=label), voxels)
+
+    volume = original.volume
+    if row.shape != volume.shape or not np.array_equal(row.matrix, volume.affine) or not is_stored(volume.voxels):
+        yield "is not what the store holds; if it changed, convert again"
+    elif original.labels.keys() != row.labels.keys():
+        yield f"has the label maps {sorted(original.labels)}, the store {sorted(row.labels)}; convert again"
+    else:
+        for label, voxels in original.labels.items():
+            if not is_stored(voxels, label):
+                yield f"its label map {label} is not what the store holds; if it changed, convert again"

@@ -10,7 +10,10 @@ import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -138,7 +141,7 @@ def _submit(
         return
 
 
-def _told(future: Future[R]) -> R | BaseException:
+def _told(future: Future[Any]) -> R | BaseException:
     error = future.exception()
     if isinstance(error, BrokenExecutor):
         return WorkerDied("the process that converted it died, for want of memory or by a crash in a library")
@@ -167,37 +170,47 @@ def on_dask(function: Callable[[T], R], tasks: Iterable[T], workers: Workers) ->
 
     What a lost worker had goes to another; a task that kills several is given up, as the scheduler is configured.
     """
-    try:
-        from distributed import Client, KilledWorker, LocalCluster, as_completed
-    except ImportError as error:
-        raise require("distributed", "dask") from error
-    cluster: Any = None
-    if workers.dask == "local":
-        cluster = LocalCluster(n_workers=max(1, workers.jobs), threads_per_worker=1, dashboard_address=None)
-    try:
-        client = Client(cluster or workers.dask, timeout="30s")
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{workers.dask}: no Dask scheduler answers there ({error}); start one, or use --dask local") from error
-    queue, running = iter(tasks), {}
-    try:
+    with _client(workers) as client:
         ahead = 2 * max(1, sum(client.nthreads().values()))
-        finished = as_completed()
-        for task in queue:
+        queue, running = iter(tasks), {}
+        finished = distributed().as_completed()
+        for task in islice(queue, ahead):
             running[future := client.submit(function, task, pure=False)] = task
             finished.add(future)
-            if len(running) >= ahead:
-                break
         for future in finished:
             task, error = running.pop(future), future.exception()
-            for following in queue:
+            for following in islice(queue, 1):
                 running[another := client.submit(function, following, pure=False)] = following
                 finished.add(another)
-                break
-            if isinstance(error, KilledWorker):
-                error = WorkerDied("the Dask workers that converted it died, for want of memory or by a crash")
-            yield task, future.result() if error is None else error
+            if isinstance(error, distributed().KilledWorker):
+                yield task, WorkerDied("the Dask workers that converted it died, for want of memory or by a crash")
+            else:
+                yield task, future.result() if error is None else error
             future.release()
-    finally:
-        client.close()
-        if cluster is not None:
-            cluster.close()
+
+
+def distributed() -> Any:
+    """Dask's distributed, which is imported when it is asked for only."""
+    try:
+        return import_module("distributed")
+    except ImportError as error:
+        raise require("distributed", "dask") from error
+
+
+@contextmanager
+def _client(workers: Workers) -> Iterator[Any]:
+    """A client of the cluster, and for `local` the cluster itself, while the context lasts."""
+    dask = distributed()
+    with ExitStack() as stack:
+        address = workers.dask
+        if address == "local":
+            jobs = max(1, workers.jobs)
+            address = stack.enter_context(
+                dask.LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+            )
+        try:
+            yield stack.enter_context(dask.Client(address, timeout="30s"))
+        except (TimeoutError, ConnectionError, ValueError) as error:
+            raise StoreError(
+                f"{workers.dask}: no Dask scheduler answers there ({error}); or use --dask local"
+            ) from error

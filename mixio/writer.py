@@ -5,17 +5,16 @@ journal says, after the worker has answered.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from mixio.blob import Grid, extend_crc32c, plan_grid, shard_pieces
+from mixio.blob import SHARD_BYTES, Grid, extend_crc32c, plan_grid, shard_pieces
 from mixio.codec import Codec
 from mixio.errors import PartsRefused, SourceError
 from mixio.prepare import Prepared, options_of, prepare
@@ -130,7 +129,9 @@ def stamp_of(source: Source) -> str | None:
         return None
     weak = [(name, status.st_size, status.st_mtime_ns) for name, status in found]
     strong = [status.st_ctime_ns for _, status in found]
-    return ".".join(hashlib.sha256(repr(part).encode(errors="surrogateescape")).hexdigest()[:16] for part in (weak, strong))
+    return ".".join(
+        hashlib.sha256(repr(part).encode(errors="surrogateescape")).hexdigest()[:16] for part in (weak, strong)
+    )
 
 
 def digest_of(path: Path) -> str:
@@ -175,15 +176,15 @@ def _write(storage: Storage, task: Task, part: Part, sha256: str) -> Row:
 
 
 def _grid(prepared: Prepared, settings: Settings) -> Grid:
-    voxels, codec = prepared.volume.voxels, Codec.parse(settings.codec)
-    if settings.container == "webdataset":  # a member is one shard, whatever its size
-        return plan_grid(voxels.shape, str(voxels.dtype), prepared.background, chunk=settings.chunk, shard_bytes=None, codec=codec)
-    return plan_grid(voxels.shape, str(voxels.dtype), prepared.background, chunk=settings.chunk, codec=codec)
+    voxels = prepared.volume.voxels
+    most = None if settings.container == "webdataset" else SHARD_BYTES  # a member of a tar is one shard
+    grid = plan_grid(
+        prepared.volume.shape, str(voxels.dtype), prepared.background, chunk=settings.chunk, shard_bytes=most
+    )
+    return replace(grid, codec=Codec.parse(settings.codec))
 
 
-def _write_shards(
-    storage: Storage, name: str, prepared: Prepared, grid: Grid, settings: Settings
-) -> Iterator[Blob]:
+def _write_shards(storage: Storage, name: str, prepared: Prepared, grid: Grid, settings: Settings) -> Iterator[Blob]:
     """The shards of image, label maps and occupancy, in the order in which a row lists them."""
     arrays: list[tuple[str, str, NDArray[Any], Grid]] = [("image", array_path(name), prepared.volume.voxels, grid)]
     for label, voxels in sorted(prepared.labels.items()):
@@ -215,9 +216,7 @@ class _Counted:
             yield piece
 
 
-def _row(
-    task: Task, part: Part, prepared: Prepared, grid: Grid, key: str, blobs: tuple[Blob, ...], sha256: str
-) -> Row:
+def _row(task: Task, part: Part, prepared: Prepared, grid: Grid, key: str, blobs: tuple[Blob, ...], sha256: str) -> Row:
     source, volume, content = task.source, prepared.volume, prepared.content
     return Row(
         key=key,

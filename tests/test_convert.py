@@ -17,7 +17,7 @@ import zarr
 
 from mixio.convert import QUARANTINE, Settings, convert
 from mixio.errors import InvalidArgument, StoreError
-from mixio.manifest import Row
+from mixio.row import Row
 from mixio.store import Store, open_store
 from mixio.writer import Task, write_volume
 from tests.conftest import write_nifti, write_sources

@@ -7,7 +7,7 @@ import pytest
 
 from mixio.errors import InvalidArgument, StoreError
 from mixio.journal import Claim, Journal, locked, stamp_of
-from mixio.manifest import Row
+from mixio.row import Row
 from mixio.store import Store
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixio.store import Store
 from mixio.inspection.tally import Tally, obliqueness, spread
+from mixio.store import Store
 
 
 def tally_of(store: Store, domain: str, **changes: object) -> Tally:

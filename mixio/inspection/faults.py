@@ -8,10 +8,10 @@ line and a few examples of each kind are kept, so that its length does not matte
 import json
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from mixio.convert import QUARANTINE
+from mixio.quarantine import NAME
+from mixio.stores.storage import Storage
 
 EXAMPLES = 10
 """Sources kept of each kind of reason."""
@@ -52,21 +52,21 @@ class Quarantine:
     unreadable: int
 
 
-def read_quarantine(root: Path) -> Quarantine:
-    """The quarantine of the store at `root`; empty where it has none."""
+def read_quarantine(storage: Storage) -> Quarantine:
+    """The quarantine of a store; empty where it has none."""
     kinds: dict[str, Kind] = {}
     count = unreadable = 0
     try:
-        with (root / QUARANTINE).open(encoding="utf-8", errors="replace") as lines:
-            for line in filter(str.strip, lines):
-                example = _parse(line)
-                if example is None:
-                    unreadable += 1
-                    continue
-                count += 1
-                _add(kinds, example)
+        lines = storage.read(NAME).decode("utf-8", errors="replace").splitlines()
     except FileNotFoundError:
-        pass
+        lines = []
+    for line in filter(str.strip, lines):
+        example = _parse(line)
+        if example is None:
+            unreadable += 1
+            continue
+        count += 1
+        _add(kinds, example)
     for kind in kinds.values():
         if kind.count == 1:
             kind.reason = _without_name(kind.examples[0])

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.errors import StoreError
-from mixio.manifest import Row
-from mixio.normalize import Window, window_of
 from mixio.inspection.pictures import Colors, Picture, colors_of, draw
 from mixio.inspection.slices import AXES, Slice, slices_of
+from mixio.normalize import Window, window_of
+from mixio.row import Row
 from mixio.store import Store
 
 THREE_PLANES = 2

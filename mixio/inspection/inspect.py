@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mixio.inspection.faults import Quarantine, read_quarantine
-from mixio.manifest import Row
-from mixio.store import Store
-from mixio.stores.zarr import read_attributes
 from mixio.inspection.tally import Domain, Tally
+from mixio.row import Row
+from mixio.store import Store
 
 SAMPLE = 8
 """Volumes of each domain that are shown."""
@@ -57,15 +56,14 @@ def inspect_store(store: Store, *, sample: int = SAMPLE) -> Inspection:
         everybody |= tally.subjects
         domains.append(tally.domain())
         samples[domain] = nearest.names()
-    root = Path(store.path)
     return Inspection(
         store=store.path,
         volumes=sum(domain.volumes for domain in domains),
         subjects=len(everybody),
         domains=tuple(domains),
         sample=samples,
-        settings=_settings(root),
-        quarantine=read_quarantine(root),
+        settings=_settings(store),
+        quarantine=read_quarantine(store.storage),
     )
 
 
@@ -74,9 +72,9 @@ def _rows(store: Store, domain: str) -> Iterator[Row]:
         yield store.row(name)
 
 
-def _settings(root: Path) -> dict[str, Any]:
+def _settings(store: Store) -> dict[str, Any]:
     """The recorded settings; of the salt, only whether there is one."""
-    settings = dict(read_attributes(root).get("settings", {}))
+    settings = dict(store.attributes.get("settings", {}))
     return {**settings, "salt": "a secret one" if settings.get("salt") else "none"}
 
 

@@ -16,8 +16,8 @@ from mixio.inspection.gallery import gallery
 from mixio.inspection.inspect import Inspection
 from mixio.inspection.overview import amounts, axes, count, intensity, size
 from mixio.inspection.sections import domain_section, quarantine_section, remarks_section, settings_section, table
-from mixio.store import Store
 from mixio.inspection.style import CSS, POLICY
+from mixio.store import Store
 
 Progress = Callable[[int, int], None]
 """Called after each domain with how many are drawn and how many there are."""

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mixio.normalize import Window
 from mixio.inspection.slices import Box, Slice
+from mixio.normalize import Window
 
 EDGE = 240
 """Pixels along the longer side of a picture."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.manifest import Row
+from mixio.row import Row
 from mixio.store import Store
 from mixio.volume import Shape, rescale
 

@@ -13,8 +13,8 @@ from math import atan2, degrees, hypot, prod
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.manifest import Row
 from mixio.normalize import Window, window_of
+from mixio.row import Row
 
 BINS = 16
 NAMED = 20

@@ -1,6 +1,6 @@
 """The WebDataset container: the volumes of a domain in tars, a few members each.
 
-    store/<domain>/000000.tar     <key>.image.shard, <key>.<label>.shard, <key>.occupancy.shard, <key>.json, next key ...
+    store/<domain>/000000.tar     <key>.image.shard, <key>.<label>.shard, <key>.occupancy.shard, <key>.json, ...
 
 A member `.shard` holds the bytes that a Zarr store holds as a file, and explains itself, so that
 `webdataset.WebDataset(urls).decode(mixio.webdataset_decoder)` yields arrays; the manifest knows the offset of each, so

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.blob import crc32c, metadata
-from mixio.errors import StoreError
+from mixio.errors import DamagedStoreError, StoreError
 from mixio.row import Row
 from mixio.stores.storage import Storage
 
@@ -60,9 +60,13 @@ def read_attributes(storage: Storage) -> dict[str, Any]:
             f"{storage.url}: no such store; make one with `mixio convert SOURCES {storage.url}`"
         ) from error
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"{storage.url}: not a mixio store, its zarr.json does not say how it was made") from error
+        raise DamagedStoreError(
+            f"{storage.url}: not a mixio store, its zarr.json does not say how it was made"
+        ) from error
     if told is not None and told != _checksum(attributes):
-        raise StoreError(f"{storage.url}/{ROOT}: does not match its checksum; restore it, or convert into a new store")
+        raise DamagedStoreError(
+            f"{storage.url}/{ROOT}: does not match its checksum; restore it, or convert into a new store"
+        )
     return attributes
 
 
@@ -74,7 +78,7 @@ def metadata_files(row: Row) -> dict[str, bytes]:
     """Every `zarr.json` of a volume, by its path in the store."""
     folder = row.path
     details = {"affine": row.matrix.tolist(), "slope": row.slope, "inter": row.inter, "unit": row.unit}
-    ome = {"version": "0.5", "multiscales": [_multiscale(row.key, row.matrix)]}
+    ome: dict[str, Any] = {"version": "0.5", "multiscales": [_multiscale(row.key, row.matrix)]}
     files = {
         f"{folder}/zarr.json": group_bytes({"ome": ome, "mixio": details}),
         f"{array_path(folder)}/zarr.json": json_bytes(metadata(row.grid)),
