@@ -21,7 +21,8 @@ import zarr
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from mixio.convert import Settings, convert
+from mixio.convert import convert
+from mixio.settings import Settings
 from mixio.store import open_store
 
 try:

@@ -145,15 +145,14 @@ class _Run:
         self._journal.refuse_clashes(list(self._claims.values()))
         paths = {path for entry in self._entries_of(tasks) for path in entry.paths}
         lost = {path for path in paths if self._is_lost(path)}
-        self._journal.forget(
-            t.source_id for t in tasks if (e := self._journal.entry(t.source_id)) and lost & set(e.paths)
-        )
+        self._journal.forget(entry.claim.source for entry in self._entries_of(tasks) if lost & set(entry.paths))
         self._pending = [task for task in map(self._recognised, tasks) if task is not None]
         self.summary.found = len(tasks) - len(self._pending)
         if any(self._journal.entry(task.source_id) for task in self._pending):
             remove_manifest(self._storage)  # it must not describe volumes that are being replaced
+        pending = {task.source_id for task in self._pending}
         for task in tasks:
-            entry = self._journal.entry(task.source_id)
+            entry = self._journal.entry(task.source_id) if task.source_id not in pending else None
             for part, reason in (entry.refused if entry else {}).items():
                 self._fault(task, reason, part=part)
         if self._packer:

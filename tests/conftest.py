@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from mixio.convert import Settings, convert
+from mixio.convert import convert
+from mixio.settings import Settings
 from mixio.store import Store, open_store
 
 # A busy machine must not fail a test by its speed.
@@ -78,7 +79,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_store(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """`sources` converted, chunk 16; every domain has train and val volumes. Tests only read it."""
     path = tmp_path_factory.mktemp("store") / "store"
-    convert(sources, path, settings=Settings(chunk=16, val_fraction=0.3, keep_names=True), jobs=1)
+    convert(sources, path, settings=Settings(chunk=16, val_fraction=0.3, keep_names=True), jobs=0)
     return open_store(path)
 
 

@@ -30,5 +30,5 @@ def marked_store(folder: Path, *, settings: Settings | None = None) -> Store:
     write_nifti(folder / "label.nii.gz", labels[::-1, ::-1], lps)
     table = folder / "table.csv"
     table.write_text("path,domain,modality,key,label\nimage.nii.gz,spine,MR,marked,label.nii.gz\n")
-    convert(table, folder / "store", settings=settings or Settings(chunk=8, keep_names=True), jobs=1)
+    convert(table, folder / "store", settings=settings or Settings(chunk=8, keep_names=True), jobs=0)
     return open_store(folder / "store")

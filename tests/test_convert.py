@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import zarr
 
-from mixio.convert import QUARANTINE, Settings, convert
+from mixio.convert import convert
 from mixio.errors import InvalidArgument, StoreError
-from mixio.row import Row
+from mixio.quarantine import NAME as QUARANTINE
+from mixio.settings import Settings
 from mixio.store import Store, open_store
 from mixio.writer import Task, write_volume
 from tests.conftest import write_nifti, write_sources
@@ -56,7 +57,7 @@ def test_jobs_and_order_do_not_change_a_byte(sources: Path, tmp_path: Path) -> N
     lines = sources.read_text().splitlines()
     shuffled = sources.with_name("reversed.csv")
     shuffled.write_text("\n".join([lines[0], *reversed(lines[1:])]))
-    convert(sources, tmp_path / "one", jobs=1)
+    convert(sources, tmp_path / "one", jobs=0)
     convert(shuffled, tmp_path / "two", jobs=2)
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 
@@ -64,7 +65,7 @@ def test_jobs_and_order_do_not_change_a_byte(sources: Path, tmp_path: Path) -> N
 def test_a_bad_file_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
     table = write_sources(tmp_path)
     (tmp_path / "brain-t1" / "2.nii.gz").write_bytes(b"\x1f\x8bnot gzip")
-    summary = convert(table, tmp_path / "store", jobs=1)
+    summary = convert(table, tmp_path / "store", jobs=0)
     (line,) = (tmp_path / "store" / QUARANTINE).read_text().splitlines()
     assert summary.converted == 12
     assert "gzip stream is damaged" in json.loads(line)["reason"]
@@ -75,15 +76,15 @@ def test_a_mended_source_leaves_quarantine(tmp_path: Path) -> None:
     table = write_sources(tmp_path)
     good = (tmp_path / "pet" / "0.nii.gz").read_bytes()
     (tmp_path / "pet" / "0.nii.gz").write_bytes(b"")
-    convert(table, tmp_path / "store", jobs=1)
+    convert(table, tmp_path / "store", jobs=0)
     (tmp_path / "pet" / "0.nii.gz").write_bytes(good)
-    summary = convert(table, tmp_path / "store", jobs=1)
+    summary = convert(table, tmp_path / "store", jobs=0)
     assert (summary.converted, summary.found, summary.faults) == (1, 12, [])
     assert not (tmp_path / "store" / QUARANTINE).exists()
 
 
 def test_a_killed_conversion_goes_on_and_ends_in_the_same_bytes(sources: Path, tmp_path: Path) -> None:
-    convert(sources, tmp_path / "whole", jobs=1)
+    convert(sources, tmp_path / "whole", jobs=0)
     command = [sys.executable, "-m", "mixio", "convert", str(sources), str(tmp_path / "cut"), "--jobs", "1"]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     journal = tmp_path / "cut" / ".mixio" / "journal.jsonl"
@@ -91,7 +92,7 @@ def test_a_killed_conversion_goes_on_and_ends_in_the_same_bytes(sources: Path, t
         time.sleep(0.001)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    summary = convert(sources, tmp_path / "cut", jobs=1)
+    summary = convert(sources, tmp_path / "cut", jobs=0)
     assert summary.found >= 3
     assert files_of(tmp_path / "whole") == files_of(tmp_path / "cut")
 
@@ -101,7 +102,7 @@ def test_names_of_people_do_not_reach_the_store(tmp_path: Path) -> None:
     image.header["descrip"], image.header["db_name"], image.header["aux_file"] = b"Doe^John", b"Doe^John", b"Doe^John"
     (tmp_path / "in" / "ct").mkdir(parents=True)
     image.to_filename(tmp_path / "in" / "ct" / "Doe_John.nii.gz")
-    convert(tmp_path / "in", tmp_path / "store", jobs=1)
+    convert(tmp_path / "in", tmp_path / "store", jobs=0)
     everything = b"".join([*files_of(tmp_path / "store").values(), *map(str.encode, files_of(tmp_path / "store"))])
     assert b"Doe" not in everything
     assert b"John" not in everything
@@ -111,7 +112,7 @@ def test_labels_that_are_not_on_the_image_grid_are_set_aside(tmp_path: Path) -> 
     table = write_sources(tmp_path)
     shape = nib.load(tmp_path / "labels" / "0.nii.gz").shape
     write_nifti(tmp_path / "labels" / "0.nii.gz", np.zeros(shape[::-1], np.uint8))
-    summary = convert(table, tmp_path / "store", jobs=1)
+    summary = convert(table, tmp_path / "store", jobs=0)
     assert "the label map is not on its image's grid" in summary.faults[0].reason
 
 
@@ -120,13 +121,13 @@ def test_soft_labels_stay_soft(tmp_path: Path) -> None:
     shape = nib.load(tmp_path / "labels" / "0.nii.gz").shape
     soft = np.random.default_rng(0).random(shape).astype(np.float32)
     write_nifti(tmp_path / "labels" / "0.nii.gz", soft)
-    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     assert np.array_equal(open_store(tmp_path / "store").read("abdomen-ct/0", label="label").voxels, soft)
 
 
 def test_other_settings_on_an_existing_store_are_refused(sources: Path, small_store: Store) -> None:
     with pytest.raises(StoreError, match="was made with another chunk"):
-        convert(sources, small_store.path, settings=Settings(chunk=32, val_fraction=0.3, keep_names=True), jobs=1)
+        convert(sources, small_store.path, settings=Settings(chunk=32, val_fraction=0.3, keep_names=True), jobs=0)
 
 
 def test_wrong_arguments_are_refused_before_anything_is_written(sources: Path, tmp_path: Path) -> None:
@@ -135,14 +136,14 @@ def test_wrong_arguments_are_refused_before_anything_is_written(sources: Path, t
     shutil.copy(sources, tmp_path / "twice.csv")
     (tmp_path / "twice.csv").write_text("path,domain,key\na.nii,ct,k\nb.nii,ct,k\n")
     with pytest.raises(InvalidArgument, match=r"b\.nii and a\.nii would both be ct/k"):
-        convert(tmp_path / "twice.csv", tmp_path / "new", jobs=1)
+        convert(tmp_path / "twice.csv", tmp_path / "new", jobs=0)
 
 
 def test_nothing_convertible_is_an_error_that_names_the_first_fault(tmp_path: Path) -> None:
     (tmp_path / "ct").mkdir()
     (tmp_path / "ct" / "a.nii").write_bytes(b"junk")
     with pytest.raises(StoreError, match=r"not one source could be converted; .*a\.nii: not a NIfTI file"):
-        convert(tmp_path, tmp_path.parent / f"{tmp_path.name}-store", jobs=1)
+        convert(tmp_path, tmp_path.parent / f"{tmp_path.name}-store", jobs=0)
 
 
 def rewrite(table: Path, line: int, **values: str) -> None:
@@ -158,9 +159,9 @@ def rewrite(table: Path, line: int, **values: str) -> None:
 
 def test_what_the_table_says_anew_is_done_and_the_old_volume_goes(tmp_path: Path) -> None:
     table = write_sources(tmp_path)
-    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     rewrite(table, 0, domain="torso-ct", unit="HU", label="")
-    summary = convert(table, tmp_path / "store", jobs=1, settings=Settings(keep_names=True))
+    summary = convert(table, tmp_path / "store", jobs=0, settings=Settings(keep_names=True))
     store = open_store(tmp_path / "store")
     assert (summary.converted, summary.found) == (1, 12)
     assert store.names("torso-ct") == ["torso-ct/abdomen-ct_0"]
@@ -170,18 +171,18 @@ def test_what_the_table_says_anew_is_done_and_the_old_volume_goes(tmp_path: Path
 
 def test_a_changed_label_map_is_converted_again(tmp_path: Path) -> None:
     table = write_sources(tmp_path)
-    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     shape = nib.load(tmp_path / "labels" / "0.nii.gz").shape
     write_nifti(tmp_path / "labels" / "0.nii.gz", np.full(shape, 7, np.uint8))
-    assert convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1).converted == 1
+    assert convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0).converted == 1
     assert (open_store(tmp_path / "store").read("abdomen-ct/0", label="label").voxels == 7).all()
 
 
 def test_deleting_a_volume_and_converting_again_brings_it_back(sources: Path, tmp_path: Path) -> None:
-    convert(sources, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    convert(sources, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     before = files_of(tmp_path / "store")
     shutil.rmtree(tmp_path / "store" / "pet" / "1")
-    assert convert(sources, tmp_path / "store", settings=Settings(keep_names=True), jobs=1).converted == 1
+    assert convert(sources, tmp_path / "store", settings=Settings(keep_names=True), jobs=0).converted == 1
     assert files_of(tmp_path / "store") == before
 
 
@@ -189,11 +190,11 @@ def test_while_a_changed_source_is_replaced_the_old_manifest_does_not_speak_for_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = write_sources(tmp_path)
-    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     write_nifti(tmp_path / "pet" / "0.nii.gz", np.ones((5, 5, 5), np.int16))
     monkeypatch.setattr("mixio.convert._finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+        convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     with pytest.raises(StoreError, match="half-written"):
         open_store(tmp_path / "store")
 
@@ -202,9 +203,9 @@ def test_two_tables_with_one_relative_path_do_not_overwrite_each_other(tmp_path:
     for folder, value in (("a", 1), ("b", 2)):
         write_nifti(tmp_path / folder / "scan.nii", np.full((4, 4, 4 + value), value, np.int16))
         (tmp_path / folder / "t.csv").write_text("path,domain\nscan.nii,ct\n")
-    convert(tmp_path / "a" / "t.csv", tmp_path / "store", jobs=1)
+    convert(tmp_path / "a" / "t.csv", tmp_path / "store", jobs=0)
     with pytest.raises(InvalidArgument, match="is that of another file, converted before from another folder"):
-        convert(tmp_path / "b" / "t.csv", tmp_path / "store", jobs=1)
+        convert(tmp_path / "b" / "t.csv", tmp_path / "store", jobs=0)
 
 
 def test_large_integers_keep_every_digit_in_background_too(tmp_path: Path) -> None:
@@ -212,7 +213,7 @@ def test_large_integers_keep_every_digit_in_background_too(tmp_path: Path) -> No
         voxels = np.full((60, 60, 60), value, dtype)
         voxels[30, 30, 30] = 5
         write_nifti(tmp_path / "in" / "ct" / f"{name}.nii.gz", voxels)
-    convert(tmp_path / "in", tmp_path / "store", settings=Settings(keep_names=True, chunk=16), jobs=1)
+    convert(tmp_path / "in", tmp_path / "store", settings=Settings(keep_names=True, chunk=16), jobs=0)
     store = open_store(tmp_path / "store")
     assert store.read("ct/a").voxels[0, 0, 0] == 2**53 + 1
     assert store.read("ct/b").voxels[59, 0, 0] == 2**64 - 1
@@ -226,7 +227,7 @@ def test_a_killed_worker_is_one_clear_error_and_the_rest_is_kept(
     with pytest.raises(StoreError, match="a worker process was killed, .* run again with fewer --jobs"):
         convert(table, tmp_path / "store", jobs=2)
     monkeypatch.undo()
-    assert len(convert(table, tmp_path / "store", jobs=1).faults) == 0
+    assert len(convert(table, tmp_path / "store", jobs=0).faults) == 0
 
 
 def die_at_the_fourth(root: Path, task: Task) -> tuple[Row, int]:

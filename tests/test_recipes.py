@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mixio.cli import main
-from mixio.convert import Settings, convert
+from mixio.convert import convert
 from mixio.errors import InvalidArgument
 from mixio.recipes import RECIPES, table
 from mixio.recipes.tables import write_table
+from mixio.settings import Settings
 from mixio.sources import read_sources
 from mixio.store import open_store
 from tests.conftest import write_nifti
@@ -134,7 +135,7 @@ def test_what_conversion_must_be_told_is_said(tmp_path: Path) -> None:
 
 def test_the_table_of_a_recipe_converts(tmp_path: Path) -> None:
     write_table(table("amos22", tree(tmp_path / "data", *AMOS)), tmp_path / "amos.csv")
-    summary = convert(tmp_path / "amos.csv", tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    summary = convert(tmp_path / "amos.csv", tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     assert (summary.converted, summary.faults) == (5, [])
     store = open_store(tmp_path / "store")
     rows = [store.row(name) for domain in store.domains for name in store.names(domain)]

@@ -10,13 +10,13 @@ from mixio.settings import Settings, settings_of
 
 
 def test_the_salt_is_recognised_but_not_stored(sources: Path, tmp_path: Path) -> None:
-    convert(sources, tmp_path / "store", settings=Settings(salt="pepper"), jobs=1)
+    convert(sources, tmp_path / "store", settings=Settings(salt="pepper"), jobs=0)
     everything = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
     assert b"pepper" not in everything
     found = settings_of(tmp_path / "store", salt="pepper")
     assert found == Settings(salt="pepper", split_seed=found.split_seed)
     with pytest.raises(StoreError, match="names were hashed with another salt; give the one it was made with"):
-        convert(sources, tmp_path / "store", jobs=1)
+        convert(sources, tmp_path / "store", jobs=0)
 
 
 def test_a_folder_without_a_store_has_no_settings(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 import tensorstore
 import zarr
 
-from mixio.convert import Settings, convert
+from mixio.convert import convert
 from mixio.errors import InvalidArgument, StoreError
+from mixio.settings import Settings
 from mixio.store import Store, open_store
 from tests.conftest import write_nifti
 
@@ -127,7 +128,7 @@ def test_all_48_axis_orders_of_one_brain_become_one_volume(real_volumes: Path, t
             turned = brain.as_reoriented(np.column_stack([order, signs]))
             name = "".join(nib.aff2axcodes(turned.affine))
             write_nifti(tmp_path / "in" / "brain-t1" / f"{name}.nii", np.asarray(turned.dataobj), turned.affine)
-    convert(tmp_path / "in", tmp_path / "store", settings=Settings(keep_names=True), jobs=1)
+    convert(tmp_path / "in", tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     store = open_store(tmp_path / "store")
     volumes = [store.read(name) for name in store.names()]
     assert len(volumes) == 48

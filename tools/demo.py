@@ -20,8 +20,9 @@ from typing import Any
 import click
 
 from mixio.allocation import Allocation
-from mixio.convert import Settings, convert, settings_of
+from mixio.convert import convert
 from mixio.errors import InvalidArgument, MixioError
+from mixio.settings import Settings, settings_of
 from mixio.store import Store, open_store
 from mixio.terminal import Reporter
 from tools import allocate, fit_laws, report
