@@ -27,7 +27,6 @@ from mixio.recipes.tables import as_csv, write_table
 from mixio.settings import CONTAINERS, Settings, parse_spacing, settings_of
 from mixio.sources import read_sources
 from mixio.store import Store, open_store
-from mixio.stores.storage import storage_of
 from mixio.terminal import Reporter, one_line_errors
 from mixio.verify import Damage, compare, verify
 from mixio.workers import parse_bytes
@@ -85,7 +84,7 @@ def convert_command(
         summary = convert(
             sources,
             store,
-            settings=replace(settings_of(storage_of(store), salt=given.get("salt", "")) or Settings(), **given),
+            settings=replace(settings_of(store, salt=given.get("salt", "")) or Settings(), **given),
             jobs=jobs,
             memory=parse_bytes(memory) if memory else None,
             dask=dask,

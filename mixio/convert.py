@@ -68,11 +68,11 @@ def convert(
     listed = read_sources(Path(sources))
     jobs = cpu_count() or 1 if jobs is None else jobs
     workers = Workers(jobs, available_memory() if memory is None else memory, dask)
-    made_with = settings_of(storage, salt=settings.salt if settings else "")
+    made_with = settings_of(storage.url, salt=settings.salt if settings else "")
     settled = _settle(storage, made_with, settings, listed)
     tasks = tasks_of(listed, settled, memory=workers.memory_each)
     with held(storage, f"{FOLDER}/lock"):
-        if settings_of(storage, salt=settled.salt) not in (None, settled):
+        if settings_of(storage.url, salt=settled.salt) not in (None, settled):
             raise StoreError(f"{storage.url}: another conversion has made this store meanwhile; run again")
         run = _Run(storage, settled, workers, progress)
         run.plan(tasks)
@@ -256,7 +256,16 @@ class _Run:
         live = {path for entry in self._journal.entries() for path in entry.paths}
         for path in sorted(self._journal.superseded - live):
             self._storage.delete(path)
+            _remove_empty_folders(Path(self._storage.url), path)
         shutil.rmtree(Path(self._storage.url) / STAGED, ignore_errors=True)
+
+
+def _remove_empty_folders(root: Path, path: str) -> None:
+    """The folders that a deleted file was the last of; there are none in a bucket."""
+    for folder in (root / path).parents:
+        if folder == root or not folder.is_dir() or any(folder.iterdir()):
+            return
+        folder.rmdir()
 
 
 def _reason(task: Task, error: Exception) -> str:

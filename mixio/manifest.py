@@ -25,11 +25,10 @@ from mixio.blob import extend_crc32c
 from mixio.errors import DamagedStoreError, StoreError
 from mixio.row import Row, row_from_dict, row_to_dict
 from mixio.stores.storage import Storage
-from mixio.stores.zarr import json_bytes
+from mixio.stores.zarr import SCHEMA_VERSION, json_bytes
 
 NAME = "manifest.parquet"
 SIDECAR = "manifest.json"
-SCHEMA_VERSION = 2
 _ROWS_PER_GROUP = 1024
 _GROUPS_KEPT = 256
 _ROWS_KEPT = 65_536

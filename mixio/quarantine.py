@@ -5,6 +5,7 @@ to be shared. Who converted finds the true names in `.mixio/quarantine.jsonl`, w
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,13 +41,14 @@ def write_quarantine(storage: Storage, faults: Sequence[tuple[Task, Fault]], set
 def _hashed(task: Task, fault: Fault) -> dict[str, str]:
     """The fault without the names of its files; a longer name is taken out before one that is part of it."""
     source = task.source
-    names = {source.name, source.subject, *_names_of(source.path)}
+    found = {source.name, source.subject, *_names_of(source.path)}
     for path in source.labels.values():
-        names |= _names_of(path)
+        found |= _names_of(path)
     if source.path.is_dir():
-        names |= {name for path in source.path.rglob("*") for name in _names_of(path)}
-    reason = fault.reason
-    for name in sorted(names - {"", ".", "/"}, key=len, reverse=True):
+        found |= {name for path in source.path.rglob("*") for name in _names_of(path)}
+    names = sorted(found - {"", ".", "/"}, key=len, reverse=True)
+    reason = re.sub(rf"^({'|'.join(map(re.escape, names))}): ", "", fault.reason)
+    for name in names:
         reason = reason.replace(name, task.source_id)
     return {"source": task.source_id, "reason": reason}
 

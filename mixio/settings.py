@@ -11,10 +11,10 @@ from mixio.blob import CHUNK
 from mixio.cast import DTYPES
 from mixio.codec import DEFAULT, Codec
 from mixio.errors import InvalidArgument, StoreError
-from mixio.manifest import SCHEMA_VERSION, check_version
+from mixio.manifest import check_version
 from mixio.readers import FRAMES
-from mixio.stores.storage import Storage
-from mixio.stores.zarr import ROOT, read_attributes, root_bytes
+from mixio.stores.storage import Storage, storage_of
+from mixio.stores.zarr import ROOT, SCHEMA_VERSION, read_attributes, root_bytes
 
 CONTAINERS = ("zarr", "webdataset")
 FOLDER = ".mixio"
@@ -108,11 +108,12 @@ def parse_spacing(text: str) -> tuple[float, float, float] | None:
     return x, y, z
 
 
-def settings_of(storage: Storage, *, salt: str = "") -> Settings | None:
+def settings_of(store: str | Path, *, salt: str = "") -> Settings | None:
     """The settings that a store was made with; None if there is no store yet.
 
     Raises `StoreError` if its names were hashed with another salt, and if something else than a store is there.
     """
+    storage = storage_of(store)
     if storage.size(ROOT) is None and _is_free(storage):
         return None
     attributes = read_attributes(storage)

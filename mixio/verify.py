@@ -164,7 +164,7 @@ def _expect(storage: Storage, path: str, offset: int, expected: bytes, volume: s
 
 def compare(store: Store, sources: str | Path, *, salt: str = "") -> Iterator[Damage | str]:
     """Read the originals again and compare; yields what differs, and each source's name when it has been compared."""
-    settings = settings_of(store.storage, salt=salt)
+    settings = settings_of(store.path, salt=salt)
     if settings is None:
         raise StoreError(f"{store.path}: no such store")
     settings = replace(settings, salt=salt)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from mixio.cli import main as mixio_main
 from mixio.manifest import write_manifest
 from mixio.store import Store
+from mixio.stores.storage import storage_of
 from tools import allocate, benchmark, fit_laws, report, sweep, train
 
 TRAIN = "--draws 8 --patch-size 8 --token-size 4 --mixture".split()
@@ -64,7 +65,7 @@ def test_a_patch_of_nothing(small_store: Store) -> None:
 def test_an_empty_domain(small_store: Store, tmp_path: Path) -> None:
     shutil.copytree(small_store.path, tmp_path / "s")
     rows = [small_store.row(name) for name in small_store.names() if small_store.row(name).split != "val"]
-    write_manifest(tmp_path / "s", rows)
+    write_manifest(storage_of(tmp_path / "s"), rows)
     line = refused(train.main, tmp_path / "s", "--runs", tmp_path, *TRAIN, "uniform")
     assert "no held-out volumes (split val) in abdomen-ct, brain-t1, pet: convert again with another" in line
 
@@ -73,8 +74,8 @@ def test_an_empty_domain(small_store: Store, tmp_path: Path) -> None:
 def test_a_newer_store_and_a_half_written_one(small_store: Store, tmp_path: Path, command: str) -> None:
     shutil.copytree(small_store.path, tmp_path / "new")
     meta = (tmp_path / "new" / "zarr.json").read_text()
-    (tmp_path / "new" / "zarr.json").write_text(meta.replace('"schema_version": 1', '"schema_version": 9'))
-    assert "schema version 9 is newer than 1" in refused(mixio_main, command, tmp_path / "new")
+    (tmp_path / "new" / "zarr.json").write_text(meta.replace('"schema_version": 2', '"schema_version": 9'))
+    assert "schema version 9 is newer than 2" in refused(mixio_main, command, tmp_path / "new")
     shutil.copytree(small_store.path, tmp_path / "half")
     (tmp_path / "half" / "manifest.parquet").unlink()
     assert "half-written, manifest.parquet is missing; run `mixio convert` again" in refused(

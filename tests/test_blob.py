@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from mixio import blob
 from mixio.codec import Codec
 from mixio.errors import DamagedChunkError, InvalidArgument
-from mixio.stores.zarr import write_array
+from tests.arrays import write_array
 
 DTYPES = ["uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64"]
 CODECS = ["lz4:5", "lz4:1", "lz4hc:5", "zstd:3", "none", "zstd:3:bitshuffle", "lz4:5:noshuffle"]
 
 
 def written(folder: Path, voxels: NDArray[Any], grid: blob.Grid) -> Path:
-    list(write_array(folder, "0", voxels, grid))
+    write_array(folder, "0", voxels, grid)
     return folder / "0"
 
 

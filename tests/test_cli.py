@@ -21,7 +21,7 @@ def test_convert_inspect_and_verify_say_what_they_did_and_what_is_next(sources: 
     assert "13 volumes converted" in result.stdout
     assert f"next: mixio inspect {tmp_path / 'store'}" in result.stdout
     assert "abdomen-ct" in run("inspect", tmp_path / "store").stdout
-    assert "13 volumes checked, 0 files damaged" in run("verify", tmp_path / "store").stdout
+    assert "13 volumes checked, 0 faults found" in run("verify", tmp_path / "store").stdout
 
 
 def test_json_is_one_object_and_nothing_else(sources: Path, tmp_path: Path) -> None:

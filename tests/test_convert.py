@@ -20,7 +20,7 @@ from mixio.errors import InvalidArgument, StoreError
 from mixio.quarantine import NAME as QUARANTINE
 from mixio.settings import Settings
 from mixio.store import Store, open_store
-from mixio.writer import Task, write_volume
+from mixio.writer import Task, Written, write_volumes
 from tests.conftest import write_nifti, write_sources
 
 
@@ -108,12 +108,31 @@ def test_names_of_people_do_not_reach_the_store(tmp_path: Path) -> None:
     assert b"John" not in everything
 
 
-def test_labels_that_are_not_on_the_image_grid_are_set_aside(tmp_path: Path) -> None:
+def test_a_label_map_on_another_grid_is_brought_to_its_image_by_world_coordinates(tmp_path: Path) -> None:
     table = write_sources(tmp_path)
-    shape = nib.load(tmp_path / "labels" / "0.nii.gz").shape
-    write_nifti(tmp_path / "labels" / "0.nii.gz", np.zeros(shape[::-1], np.uint8))
-    summary = convert(table, tmp_path / "store", jobs=0)
-    assert "the label map is not on its image's grid" in summary.faults[0].reason
+    label = nib.load(tmp_path / "labels" / "0.nii.gz")
+    voxels, affine = np.asarray(label.dataobj), label.affine
+    flipped = affine @ np.array([[-1, 0, 0, voxels.shape[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    write_nifti(tmp_path / "labels" / "0.nii.gz", np.ascontiguousarray(voxels[::-1]), flipped)
+    wide = np.kron(voxels[:, :, 1:-1], np.ones((2, 2, 2), np.uint8))  # finer, and cut in z
+    finer = affine @ np.diag([0.5, 0.5, 0.5, 1])
+    finer[:3, 3] = (affine @ [-0.25, -0.25, 0.75, 1])[:3]
+    write_nifti(tmp_path / "labels" / "1.nii.gz", wide, finer)
+    convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
+    store = open_store(tmp_path / "store")
+    assert np.array_equal(store.read("abdomen-ct/0", label="label").voxels, voxels)
+    expected = voxels.copy()
+    expected[:, :, [0, -1]] = 0
+    assert np.array_equal(store.read("abdomen-ct/1", label="label").voxels, expected)
+
+
+def test_a_label_map_elsewhere_in_the_world_is_set_aside(tmp_path: Path) -> None:
+    table = write_sources(tmp_path)
+    away = np.diag([2.0, 2.0, 3.0, 1.0])
+    away[:3, 3] = 5000
+    write_nifti(tmp_path / "labels" / "0.nii.gz", np.ones((4, 4, 4), np.uint8), away)
+    (fault,) = convert(table, tmp_path / "store", jobs=0).faults
+    assert "lies wholly outside its image" in fault.reason
 
 
 def test_soft_labels_stay_soft(tmp_path: Path) -> None:
@@ -131,8 +150,8 @@ def test_other_settings_on_an_existing_store_are_refused(sources: Path, small_st
 
 
 def test_wrong_arguments_are_refused_before_anything_is_written(sources: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="jobs must be at least 1, got 0"):
-        convert(sources, tmp_path / "store", jobs=0)
+    with pytest.raises(InvalidArgument, match="jobs must be at least 1, or 0 to work in this process, got -1"):
+        convert(sources, tmp_path / "store", jobs=-1)
     shutil.copy(sources, tmp_path / "twice.csv")
     (tmp_path / "twice.csv").write_text("path,domain,key\na.nii,ct,k\nb.nii,ct,k\n")
     with pytest.raises(InvalidArgument, match=r"b\.nii and a\.nii would both be ct/k"):
@@ -192,7 +211,7 @@ def test_while_a_changed_source_is_replaced_the_old_manifest_does_not_speak_for_
     table = write_sources(tmp_path)
     convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     write_nifti(tmp_path / "pet" / "0.nii.gz", np.ones((5, 5, 5), np.int16))
-    monkeypatch.setattr("mixio.convert._finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("mixio.convert._Run.finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     with pytest.raises(StoreError, match="half-written"):
@@ -219,18 +238,18 @@ def test_large_integers_keep_every_digit_in_background_too(tmp_path: Path) -> No
     assert store.read("ct/b").voxels[59, 0, 0] == 2**64 - 1
 
 
-def test_a_killed_worker_is_one_clear_error_and_the_rest_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_dies_costs_its_one_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = write_sources(tmp_path)
-    monkeypatch.setattr("mixio.convert.write_volume", die_at_the_fourth)
-    with pytest.raises(StoreError, match="a worker process was killed, .* run again with fewer --jobs"):
-        convert(table, tmp_path / "store", jobs=2)
+    monkeypatch.setattr("mixio.convert.write_volumes", die_at_the_fourth)
+    summary = convert(table, tmp_path / "store", jobs=2)
+    assert summary.converted == 11
+    assert [Path(fault.source).name for fault in summary.faults] == ["3.nii.gz", "3.nii.gz"]
+    assert "the process that converted it died" in summary.faults[0].reason
     monkeypatch.undo()
-    assert len(convert(table, tmp_path / "store", jobs=0).faults) == 0
+    assert convert(table, tmp_path / "store", jobs=0).faults == []
 
 
-def die_at_the_fourth(root: Path, task: Task) -> tuple[Row, int]:
+def die_at_the_fourth(store: str, task: Task) -> Written:
     if task.source.name.endswith("3.nii.gz"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return write_volume(root, task)
+    return write_volumes(store, task)

@@ -5,69 +5,102 @@ from pathlib import Path
 
 import pytest
 
-from mixio.errors import InvalidArgument, StoreError
-from mixio.journal import Claim, Journal, locked, stamp_of
+from mixio.errors import InvalidArgument
+from mixio.journal import Claim, Entry, Journal, files_of_volume
 from mixio.row import Row
 from mixio.store import Store
+from mixio.stores.storage import storage_of
 
 
-def claim_of(row: Row, stamp: str = "as-it-was") -> Claim:
-    return Claim(row.source, row.name, row.subject, row.split, "here", stamp)
+def claim_of(row: Row, stamp: str = "as.it-was") -> Claim:
+    return Claim(row.source, row.name, row.subject, row.split, "told", "here", stamp)
+
+
+def add(journal: Journal, *rows: Row) -> None:
+    for row in rows:
+        journal.add(Entry(claim_of(row), "digest", (row.name,), (row.path,)), [row])
 
 
 @pytest.fixture
 def rows(small_store: Store) -> list[Row]:
-    return [replace(small_store.row(name), blobs=()) for name in small_store.names()[:2]]
+    return [small_store.row(name) for name in small_store.names()[:3]]
+
+
+def opened(folder: Path) -> Journal:
+    return Journal(storage_of(folder))
+
+
+def test_rows_come_back_in_the_order_of_their_names(tmp_path: Path, rows: list[Row]) -> None:
+    add(opened(tmp_path), *reversed(rows))
+    assert list(opened(tmp_path).rows()) == rows
+    assert opened(tmp_path).entry(rows[0].source) == Entry(
+        claim_of(rows[0]), "digest", (rows[0].name,), (rows[0].path,)
+    )
 
 
 def test_a_torn_line_is_forgotten_and_the_rest_kept(tmp_path: Path, rows: list[Row]) -> None:
-    first, second = rows
-    journal = Journal(tmp_path)
-    journal.add(first, claim_of(first))
-    journal.add(second, claim_of(second))
+    add(opened(tmp_path), *rows[:2])
     path = tmp_path / ".mixio" / "journal.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
-    again = Journal(tmp_path)
-    assert again.rows() == [first]
-    assert again.finished(claim_of(first))
-    assert not again.finished(claim_of(second))
-    again.add(second, claim_of(second))
-    assert Journal(tmp_path).rows() == [first, second]
+    again = opened(tmp_path)
+    assert list(again.rows()) == rows[:1]
+    add(again, rows[1])
+    assert list(opened(tmp_path).rows()) == rows[:2]
 
 
-def test_a_volume_whose_shards_are_gone_is_not_finished(tmp_path: Path, small_store: Store) -> None:
-    row = small_store.row(small_store.names()[0])
-    journal = Journal(tmp_path)
-    journal.add(row, claim_of(row))
-    assert not journal.finished(claim_of(row))
+def test_a_line_with_a_flipped_bit_is_not_believed(tmp_path: Path, rows: list[Row]) -> None:
+    add(opened(tmp_path), *rows)
+    path = tmp_path / ".mixio" / "journal.jsonl"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\n") + 50] ^= 1
+    path.write_bytes(content)
+    again = opened(tmp_path)
+    assert (again.names(), again.damaged) == ([rows[0].name, rows[2].name], 1)
 
 
-def test_stamps_change_with_size_time_and_what_the_table_says(tmp_path: Path) -> None:
-    file = tmp_path / "scan.nii"
-    file.write_text("before")
-    first = stamp_of([file], "ct")
-    assert stamp_of([file], "ct") == first != stamp_of([file], "pet")
-    file.write_text("after it")
-    assert stamp_of([file], "ct") != first
+def test_the_latest_word_on_a_source_counts_and_its_old_files_are_known(tmp_path: Path, rows: list[Row]) -> None:
+    first, second, _ = rows
+    moved = replace(first, domain="torso", path=f"torso/{first.key}", blobs=())
+    add(opened(tmp_path), first, second, moved)
+    again = opened(tmp_path)
+    assert again.names() == [second.name, moved.name]
+    assert again.superseded == files_of_volume(first)
+    add(again, first)
+    assert opened(tmp_path).names() == [first.name, second.name]
+    assert not opened(tmp_path).superseded & files_of_volume(first)
+
+
+def test_a_removed_source_and_a_touched_one(tmp_path: Path, rows: list[Row]) -> None:
+    first, second, _ = rows
+    journal = opened(tmp_path)
+    add(journal, first, second)
+    journal.remove(first.source)
+    journal.see(claim_of(second, "another.stamp"))
+    again = opened(tmp_path)
+    assert again.names() == [second.name]
+    assert again.entry(first.source) is None
+    assert again.entry(second.source).claim.stamp == "another.stamp"
+
+
+def test_what_is_packed_lies_in_its_tar(tmp_path: Path, rows: list[Row]) -> None:
+    journal = opened(tmp_path)
+    add(journal, *rows)
+    journal.pack("abdomen-ct/000000.tar", [replace(row, path="abdomen-ct/000000.tar") for row in rows[:2]])
+    again = opened(tmp_path)
+    assert [row.path for row in again.rows()] == ["abdomen-ct/000000.tar"] * 2 + [rows[2].path]
+    assert again.entry(rows[0].source).paths == ("abdomen-ct/000000.tar",)
 
 
 def test_a_volume_in_anothers_place_is_refused(tmp_path: Path, rows: list[Row]) -> None:
-    first, second = rows
-    journal = Journal(tmp_path)
-    journal.add(first, claim_of(first))
+    first, second, _ = rows
+    journal = opened(tmp_path)
+    add(journal, first)
     with pytest.raises(InvalidArgument, match=f"{first.name} is in the store already, from another source"):
         journal.refuse_clashes([replace(claim_of(second), name=first.name)])
-    with pytest.raises(InvalidArgument, match="its subject is in the split '.*' of the store, not in 'other'"):
+    with pytest.raises(InvalidArgument, match=r"its subject is in the split '.*' of the store, not in 'other'"):
         journal.refuse_clashes([replace(claim_of(second), subject=first.subject, split="other")])
     with pytest.raises(InvalidArgument, match="is that of another file, converted before from another folder"):
-        journal.refuse_clashes([replace(claim_of(first, "changed"), place="there")])
-    journal.refuse_clashes([replace(claim_of(first), place="moved"), replace(claim_of(first, "changed"), split="val")])
-
-
-def test_a_second_converter_is_refused(tmp_path: Path) -> None:
-    with (
-        locked(tmp_path),
-        pytest.raises(StoreError, match="another conversion is writing here; wait for it to end"),
-        locked(tmp_path),
-    ):
-        pass
+        journal.refuse_clashes([replace(claim_of(first, "changed.it-was"), place="there")])
+    journal.refuse_clashes(
+        [replace(claim_of(first, "as.copied"), place="moved"), replace(claim_of(first), split="val")]
+    )

@@ -21,7 +21,7 @@ def test_the_salt_is_recognised_but_not_stored(sources: Path, tmp_path: Path) ->
 
 def test_a_folder_without_a_store_has_no_settings(tmp_path: Path) -> None:
     assert settings_of(tmp_path / "gone") is None
-    (tmp_path / "zarr.json.tmp").touch()
+    (tmp_path / ".mixio").mkdir()
     assert settings_of(tmp_path) is None
     (tmp_path / "thesis.doc").touch()
     with pytest.raises(StoreError, match="not a mixio store"):

@@ -80,21 +80,8 @@ def test_a_store_of_a_newer_schema_is_refused(small_store: Store, tmp_path: Path
     meta = json.loads((tmp_path / "new" / "zarr.json").read_text())
     meta["attributes"]["mixio"]["schema_version"] = 99
     (tmp_path / "new" / "zarr.json").write_text(json.dumps(meta))
-    with pytest.raises(StoreError, match="schema version 99 is newer than 1, the newest known here; upgrade mixio"):
+    with pytest.raises(StoreError, match="schema version 99 is newer than 2, the newest known here; upgrade mixio"):
         open_store(tmp_path / "new")
-
-
-def test_damage_is_found_wherever_it_is(small_store: Store, tmp_path: Path) -> None:
-    shutil.copytree(small_store.path, tmp_path / "s")
-    store = open_store(tmp_path / "s")
-    assert list(store.damage()) == []
-    blobs = [blob for name in store.names() for blob in store.row(name).blobs]
-    first, second, third = (tmp_path / "s" / blob.path for blob in blobs[:3])
-    first.write_bytes(bytes([first.read_bytes()[0] ^ 1]) + first.read_bytes()[1:])
-    second.write_bytes(second.read_bytes()[:-1])
-    third.unlink()
-    found = [what for _, _, what in store.damage()]
-    assert [what.split()[0] for what in found] == ["does", "holds", "cannot"]
 
 
 @pytest.fixture(scope="module")

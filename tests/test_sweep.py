@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from mixio.errors import InvalidArgument
 from mixio.manifest import write_manifest
 from mixio.store import open_store
+from mixio.stores.storage import storage_of
 from tools.designs import Design, read_table
 from tools.options import ModelOptions, TrainOptions
 from tools.runlog import incomplete_runs, read_events, read_runs
@@ -82,7 +83,7 @@ def test_runs_are_known_by_the_data_they_saw_not_by_where_the_store_lies(swept, 
     moved = open_store(tmp_path / "moved")
     assert sorted(run_designs(moved, DESIGNS, runs=swept, options=SHORT).found) == ["both", "pet"]
     rows = [moved.row(name) for name in moved.names()]
-    write_manifest(tmp_path / "moved", rows[1:])
+    write_manifest(storage_of(tmp_path / "moved"), rows[1:])
     with pytest.raises(InvalidArgument, match="is a run with another data"):
         run_designs(open_store(tmp_path / "moved"), DESIGNS, runs=swept, options=SHORT)
 

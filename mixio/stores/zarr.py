@@ -11,6 +11,7 @@ none of them. All JSON of a volume follows from its manifest row, so that verify
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from mixio.blob import crc32c, metadata
 from mixio.errors import DamagedStoreError, StoreError
 from mixio.row import Row
 from mixio.stores.storage import Storage
+
+SCHEMA_VERSION = 2
+"""Of stores: their root, manifest and metadata."""
 
 ROOT = "zarr.json"
 OCCUPANCY = "occupancy"
@@ -56,6 +60,8 @@ def read_attributes(storage: Storage) -> dict[str, Any]:
         attributes = dict(json.loads(storage.read(ROOT))["attributes"]["mixio"])
         told = attributes.pop("crc32c", None)
     except FileNotFoundError as error:
+        if Path(storage.url).exists():
+            raise StoreError(f"{storage.url}: not a mixio store, its {ROOT} does not say how it was made") from error
         raise StoreError(
             f"{storage.url}: no such store; make one with `mixio convert SOURCES {storage.url}`"
         ) from error
@@ -63,7 +69,8 @@ def read_attributes(storage: Storage) -> dict[str, Any]:
         raise DamagedStoreError(
             f"{storage.url}: not a mixio store, its zarr.json does not say how it was made"
         ) from error
-    if told is not None and told != _checksum(attributes):
+    is_ours = attributes.get("schema_version") == SCHEMA_VERSION  # of another one, its caller tells what to do
+    if is_ours and told != _checksum(attributes):
         raise DamagedStoreError(
             f"{storage.url}/{ROOT}: does not match its checksum; restore it, or convert into a new store"
         )
