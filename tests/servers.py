@@ -59,7 +59,7 @@ class Proxy(ThreadingHTTPServer):
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), _Hand)
         self.target, self.faults, self.seen = target, list[str](), 0
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @property
     def address(self) -> str:
@@ -83,6 +83,7 @@ class _Hand(BaseHTTPRequestHandler):
             self.send_error(503)
             return
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+        headers.setdefault("Content-Type", "application/octet-stream")  # else urllib says it is a form
         headers["Host"] = self.server.target.removeprefix("http://")
         request = urllib.request.Request(self.server.target + self.path, body or None, headers, method=self.command)
         try:
@@ -123,3 +124,64 @@ def forked(work: object) -> int:
             os._exit(1)
         os._exit(0)
     return os.waitpid(child, 0)[1]
+
+
+class WebServer(ThreadingHTTPServer):
+    """Files of `content`; the first part of the path says how they are sent."""
+
+    daemon_threads = True
+    content = bytes(range(256)) * 20_000
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Page)
+        self.faults, self.seen = list[str](), 0
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Page(BaseHTTPRequestHandler):
+    server: WebServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def _answer(self) -> None:
+        self.server.seen += 1
+        self.close_connection = True
+        fault = self.server.faults.pop(0) if self.server.faults else ""
+        kind, data = self.path.split("/")[1], self.server.content
+        if fault == "drop":
+            return
+        if fault == "503" or kind == "missing":
+            self.send_error(503 if fault else 404)
+            return
+        self.send_response(302 if kind == "moved" else 200)
+        self.send_header("Connection", "close")
+        if kind == "moved":
+            self.send_header("Location", self.path.replace("moved", "plain"))
+            data = b""
+        if kind == "changing":
+            self.send_header("ETag", f'"{self.server.seen}"')
+        if kind == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+            data = b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
+        elif kind != "endless":
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data[: len(data) // 2] if fault == "truncate" else data)
+
+    do_GET = do_HEAD = _answer
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    """A small web server."""
+    server = WebServer()
+    yield server
+    server.shutdown()
+    server.server_close()

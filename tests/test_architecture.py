@@ -24,6 +24,7 @@ HOMES = {
     "pyarrow": {"mixio/manifest.py"},
     "numcodecs": {"mixio/blob.py"},
     "google_crc32c": {"mixio/blob.py"},
+    "obstore": {"mixio/stores/objects.py"},
     "zarr": set(),
     "pydicom": set(),
     "SimpleITK": set(),
@@ -70,7 +71,7 @@ def test_a_heavy_library_has_one_home(library: str) -> None:
 
 
 def test_importing_mixio_loads_no_heavy_library() -> None:
-    heavy = "torch nibabel zarr pyarrow numcodecs scipy numpy".split()
+    heavy = "obstore torch nibabel zarr pyarrow numcodecs scipy numpy".split()
     code = f"import sys, mixio; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
