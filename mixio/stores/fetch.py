@@ -29,8 +29,8 @@ def is_remote(location: str) -> bool:
 def fetched(url: str, folder: Path, *, limit: int | None = None) -> Iterator[Path]:
     """The file, or folder, that `url` names, below `folder` until the context ends.
 
-    Raises `FileNotFoundError` if nothing is there, `StoreError` if it is more than `limit` bytes, if it changed meanwhile
-    or cannot be brought whole.
+    Raises `FileNotFoundError` if nothing is there, `StoreError` if it is more than `limit` bytes, changed
+    meanwhile or cannot be brought whole.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="fetch-", dir=folder) as temporary:
