@@ -22,6 +22,7 @@ from mixio.readers import Part, files_of, read_parts
 from mixio.row import Blob, Row, occupancy_grid
 from mixio.settings import FOLDER, Settings
 from mixio.sources import Source
+from mixio.stores.names import Write
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import OCCUPANCY, array_path, metadata_files, shard_path
 
@@ -167,11 +168,12 @@ def _write(storage: Storage, task: Task, part: Part, sha256: str) -> Row:
     prepared = prepare(part, task.source, task.settings)
     key = f"{task.key}_{part.name}" if part.name else task.key
     grid = _grid(prepared, task.settings)
-    blobs = list(_write_shards(storage, f"{task.source.domain}/{key}", prepared, grid, task.settings))
-    row = _row(task, part, prepared, grid, key, tuple(blobs), sha256)
-    if task.settings.container == "zarr":
-        for name, content in metadata_files(row).items():
-            storage.write(name, content)
+    with storage.batch() as write:
+        blobs = list(_write_shards(write, f"{task.source.domain}/{key}", prepared, grid, task.settings))
+        row = _row(task, part, prepared, grid, key, tuple(blobs), sha256)
+        if task.settings.container == "zarr":
+            for name, content in metadata_files(row).items():
+                write(name, content)
     return row
 
 
@@ -184,7 +186,7 @@ def _grid(prepared: Prepared, settings: Settings) -> Grid:
     return replace(grid, codec=Codec.parse(settings.codec))
 
 
-def _write_shards(storage: Storage, name: str, prepared: Prepared, grid: Grid, settings: Settings) -> Iterator[Blob]:
+def _write_shards(write: Write, name: str, prepared: Prepared, grid: Grid, settings: Settings) -> Iterator[Blob]:
     """The shards of image, label maps and occupancy, in the order in which a row lists them."""
     arrays: list[tuple[str, str, NDArray[Any], Grid]] = [("image", array_path(name), prepared.volume.voxels, grid)]
     for label, voxels in sorted(prepared.labels.items()):
@@ -198,7 +200,7 @@ def _write_shards(storage: Storage, name: str, prepared: Prepared, grid: Grid, s
             is_staged = settings.container == "webdataset"
             path = f"{STAGED}/{name}/{short}.shard" if is_staged else shard_path(folder, position)
             pieces = _Counted(shard_pieces(voxels[slices], its_grid))
-            storage.write(path, pieces)
+            write(path, pieces)
             yield Blob(path, 0, pieces.nbytes, pieces.crc)
 
 

@@ -56,9 +56,10 @@ class Memory:
         self.asked += 1
         return len(self.objects[name]) if name in self.objects else None
 
-    def delete(self, name: str) -> None:
-        self._change()
-        self.objects.pop(name, None)
+    def delete(self, *names: str) -> None:
+        for name in reversed(names):  # a server deletes in no order
+            self._change()
+            self.objects.pop(name, None)
 
     def tag(self, name: str) -> str | None:
         return str(self.objects.get(name))

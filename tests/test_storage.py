@@ -26,6 +26,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return storage_of(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
 
 
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
 def test_what_is_written_is_read(place: Storage) -> None:
     place.write("a/b/c", b"hello")
     place.write("a/pieces", iter([b"ab", b"", b"cd"]))
@@ -66,15 +70,44 @@ def test_only_the_first_creates(place: Storage) -> None:
     assert place.create("x", b"third")
 
 
-def test_a_failing_source_leaves_the_old_object(place: Storage) -> None:
-    def broken() -> Iterator[bytes]:
-        yield bytes(2 * PART)
-        raise RuntimeError("the maker failed")
+def broken() -> Iterator[bytes]:
+    yield bytes(2 * PART)
+    raise RuntimeError("the maker failed")
 
+
+def test_a_failing_source_leaves_the_old_object(place: Storage) -> None:
     place.write("x", b"old")
     with pytest.raises(RuntimeError, match="the maker failed"):
         place.write("x", broken())
     assert place.read("x") == b"old"
+
+
+def test_a_batch_is_all_there_at_its_end(place: Storage) -> None:
+    expected = {f"v/{number}/x": bytes([number]) * number for number in range(20)}
+    with place.batch() as write:
+        for name, content in expected.items():
+            write(name, content if len(content) % 2 else iter([content, b""]))
+        write("v/0/x", b"again")
+    expected["v/0/x"] = b"again"
+    assert {name: place.read(name) for name in expected} == expected
+
+
+def test_a_batch_that_fails_leaves_no_object_cut(place: Storage) -> None:
+    place.write("a", b"old")
+    with place.batch() as write:
+        write("a", b"new")
+        with pytest.raises(RuntimeError, match="the maker failed"):
+            write("b", broken())
+    assert place.read("a") in (b"old", b"new")
+    assert place.size("b") is None
+
+
+def test_many_are_deleted_at_once_and_missing_ones_passed_over(place: Storage) -> None:
+    for name in ("a/x", "a/y", "b/c/x", "stays"):
+        place.write(name, b"1")
+    place.delete("a/x", "missing/z", "a/y", "b/c/x")
+    place.delete()
+    assert [place.size(name) for name in ("a/x", "a/y", "b/c/x", "stays")] == [None, None, None, 1]
 
 
 def test_a_large_object_goes_in_parts(place: Storage) -> None:
@@ -165,4 +198,4 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert f"StoreError: {tmp_path}/x: {os.strerror(errno.EFBIG)}; check the disk's space" in ran.stderr
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"old"}
+    assert contents(tmp_path) == {"x": b"old"}

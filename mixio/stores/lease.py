@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 
 from mixio.errors import StoreError
-from mixio.stores.local import LocalStorage
+from mixio.stores.local import LocalStorage, told
 from mixio.stores.objects import ObjectStorage
 from mixio.stores.storage import Storage
 
@@ -34,12 +34,18 @@ class Lease:
         """Whether nobody else can have taken it."""
         return True
 
+    def check(self) -> None:
+        """Refuse to go on if somebody else can have taken it; asks no server."""
+        if not self.still_held():
+            raise StoreError("the lease of the store was lost, for want of a connection; run again to go on")
+
 
 @contextmanager
 def held(storage: Storage, name: str, *, seconds: float = SECONDS) -> Iterator[Lease]:
     """Hold the name; a second holder is refused with `StoreError`, after `seconds` at most."""
     if isinstance(storage, LocalStorage):
         with _locked(storage, name):
+            storage.sweep()
             yield Lease()
         return
     if not isinstance(storage, ObjectStorage):
@@ -55,13 +61,16 @@ def held(storage: Storage, name: str, *, seconds: float = SECONDS) -> Iterator[L
 @contextmanager
 def _locked(storage: LocalStorage, name: str) -> Iterator[None]:
     path = storage.path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise _busy(storage, file.read()) from error
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    with file:
+        with told(path):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise _busy(storage, file.read()) from error
         file.truncate(0)
         file.write(_now())
         file.flush()

@@ -9,6 +9,7 @@ hang the parent too. So a forked child sends its requests to a helper, a fresh P
 
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,11 +20,12 @@ from typing import Any
 
 from mixio.errors import StoreError, require
 from mixio.stores.forked import ask
-from mixio.stores.names import checked
+from mixio.stores.names import Pieces, Write, checked
 
 PART = 16 * 2**20
 """Bytes of one part of a multipart upload; S3 takes 10,000 parts, so 160 GB in all."""
 RETRY_SECONDS = 120
+_SMALL, _AT_ONCE = 2**20, 8
 _CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "1h"}
 _VARIABLES = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "gs": "GOOGLE_APPLICATION_CREDENTIALS"}
 _stores: dict[str, Any] = {}
@@ -50,7 +52,7 @@ class ObjectStorage:
             )
         return data
 
-    def write(self, name: str, pieces: bytes | Iterable[bytes]) -> None:
+    def write(self, name: str, pieces: Pieces) -> None:
         """One PUT of up to 16 MiB; what is larger goes up in parts, at most four in flight."""
         if isinstance(pieces, bytes):
             pieces = (pieces,)
@@ -76,6 +78,21 @@ class ObjectStorage:
                 raise StoreError(f"{file.name}: {error.strerror}; set TMPDIR to a folder with more space") from error
             self._ask("put_file", name, file.name)
 
+    @contextmanager
+    def batch(self) -> Iterator[Write]:
+        """Objects given bit by bit go at once; those given whole, small ones, side by side when the context ends."""
+        whole: dict[str, bytes] = {}
+
+        def write(name: str, pieces: Pieces) -> None:
+            if isinstance(pieces, bytes) and len(pieces) <= _SMALL:
+                whole[checked(name)] = pieces
+            else:
+                self.write(name, pieces)
+
+        yield write
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(self.write, whole.keys(), whole.values()))
+
     def create(self, name: str, data: bytes) -> bool:
         """A PUT with If-None-Match; one whose answer was lost and that was sent again says False though it is ours."""
         return bool(self._ask("create", name, data))
@@ -89,9 +106,13 @@ class ObjectStorage:
         found = self._ask("head", name)
         return None if found is None else int(found["size"])
 
-    def delete(self, name: str) -> None:
-        """Delete the object."""
-        self._ask("delete", name)
+    def delete(self, *names: str) -> None:
+        """Delete the objects, up to 1,000 by one request."""
+        if names:
+            self._ask("delete", *map(checked, names))
+
+    def sweep(self) -> None:
+        """Nothing: half an upload is no object. A lifecycle rule of the bucket is what ends abandoned ones."""
 
     def tag(self, name: str) -> str | None:
         """The etag, and with gs:// the generation."""
@@ -203,11 +224,12 @@ def _head(store: Any, name: str) -> Any:
         return None
 
 
-def _delete(store: Any, name: str) -> None:
+def _delete(store: Any, *names: str) -> None:
     try:
-        _obstore().delete(store, name)
-    except FileNotFoundError:
-        return
+        _obstore().delete(store, list(names))
+    except FileNotFoundError:  # of several, the first that is missing ends the request
+        for name in names if len(names) > 1 else ():
+            _delete(store, name)
 
 
 def _names(store: Any, _: str) -> list[tuple[str, int]]:
