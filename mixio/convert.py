@@ -21,10 +21,10 @@ from mixio.quarantine import Fault, write_quarantine
 from mixio.settings import FOLDER, Settings, settings_of, write_settings
 from mixio.sources import Source, read_sources
 from mixio.splits import choose_seed
-from mixio.stores.lease import held
+from mixio.stores.lease import Lease, held
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import ROOT, group_bytes
-from mixio.tasks import claim_of, tasks_of, telling_names
+from mixio.tasks import claims_of, tasks_of, telling_names
 from mixio.workers import WorkerDied, Workers, available_memory
 from mixio.writer import STAGED, Task, Written, room_for, write_volumes
 
@@ -72,10 +72,10 @@ def convert(
     settled = _settle(storage, made_with, settings, listed)
     bound = None if dask and memory is None else workers.memory_each  # of other machines' memory we know nothing
     tasks = tasks_of(listed, settled, memory=bound)
-    with held(storage, f"{FOLDER}/lock"):
+    with held(storage, f"{FOLDER}/lock") as lease:
         if settings_of(storage.url, salt=settled.salt) not in (None, settled):
             raise StoreError(f"{storage.url}: another conversion has made this store meanwhile; run again")
-        run = _Run(storage, settled, workers, progress)
+        run = _Run(storage, settled, workers, progress, lease)
         run.plan(tasks)
         if made_with is None:
             write_settings(storage, settled)
@@ -129,8 +129,11 @@ def _say_what_is_to_come(sources: list[Source], settings: Settings, workers: Wor
 class _Run:
     """One conversion under way: what is pending, what came of it."""
 
-    def __init__(self, storage: Storage, settings: Settings, workers: Workers, progress: Progress | None) -> None:
+    def __init__(
+        self, storage: Storage, settings: Settings, workers: Workers, progress: Progress | None, lease: Lease
+    ) -> None:
         self._storage, self._settings, self._workers, self._progress = storage, settings, workers, progress
+        self._lease = lease
         self._journal = Journal(storage)
         self._packer = Packer(storage, self._journal, settings) if settings.container == "webdataset" else None
         self._faults: list[tuple[Task, Fault]] = []
@@ -142,7 +145,7 @@ class _Run:
     def plan(self, tasks: list[Task]) -> None:
         """Find out which sources are to be converted; refuses those that would overwrite others."""
         self._total = len(tasks)
-        self._claims = {task.source_id: claim_of(task) for task in tasks}
+        self._claims = {claim.source: claim for claim in claims_of(tasks)}
         self._journal.refuse_clashes(list(self._claims.values()))
         paths = {path for entry in self._entries_of(tasks) for path in entry.paths}
         lost = {path for path in paths if self._is_lost(path)}
@@ -196,6 +199,7 @@ class _Run:
         )
 
     def _take(self, task: Task, outcome: Written | BaseException) -> None:
+        self._lease.check()
         if isinstance(outcome, Written):
             self._add(task, outcome)
         elif isinstance(outcome, StoreError | OSError):
@@ -244,6 +248,7 @@ class _Run:
         """Pack what is left, write quarantine and manifest, and remove what no row speaks of any more."""
         if self._packer:
             self._packer.finish()
+        self._lease.check()
         write_quarantine(self._storage, self._faults, self._settings)
         names = self._journal.names()
         if not names:

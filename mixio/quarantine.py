@@ -41,7 +41,7 @@ def write_quarantine(storage: Storage, faults: Sequence[tuple[Task, Fault]], set
 def _hashed(task: Task, fault: Fault) -> dict[str, str]:
     """The fault without the names of its files; a longer name is taken out before one that is part of it."""
     source = task.source
-    found = {source.name, source.subject, *_names_of(source.path)}
+    found = {source.name, source.subject, source.url or "", *_names_of(source.path)}
     for path in source.labels.values():
         found |= _names_of(path)
     if source.path.is_dir():

@@ -11,7 +11,7 @@ from mixio.settings import Settings
 from mixio.sources import Names, Source
 from mixio.splits import explicit_splits, split_of
 from mixio.stores.tar import RESERVED
-from mixio.writer import Task, stamp_of
+from mixio.writer import Task, stamps_of
 
 _DATE = re.compile(
     r"(?<!\d)((19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])|(0[1-9]|[12]\d|3[01])[-_.](0[1-9]|1[0-2])[-_.](19|20)\d\d)(?!\d)"
@@ -55,9 +55,12 @@ def _tar_key(source: Source, key: str) -> str:
     return key.replace(".", "_")
 
 
-def claim_of(task: Task) -> Claim:
-    """What the journal keeps of a task, with the stamp of its files as they are now."""
-    return Claim(task.source_id, task.name, task.subject, task.split, task.told, place_of(task), stamp_of(task.source))
+def claims_of(tasks: Sequence[Task]) -> list[Claim]:
+    """What the journal keeps of each task, with the stamp of its files as they are now."""
+    return [
+        Claim(task.source_id, task.name, task.subject, task.split, task.told, place_of(task), stamp)
+        for task, stamp in zip(tasks, stamps_of([task.source for task in tasks]), strict=True)
+    ]
 
 
 def place_of(task: Task) -> str:

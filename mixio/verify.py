@@ -184,15 +184,15 @@ def compare(store: Store, sources: str | Path, *, salt: str = "") -> Iterator[Da
 def _compared(store: Store, task: Task, settings: Settings, names: list[str], place: str) -> Iterator[Damage]:
     rows = {row.part: row for row in map(store.row, names)}
     try:
-        with local_files(task.source):
-            for path in source_files(task.source):
+        with local_files(task.source) as source:
+            for path in source_files(source):
                 digest_of(path)  # says which file cannot be read
-            for part in read_parts(task.source.path, options_of(task.source, settings)):
+            for part in read_parts(source.path, options_of(source, settings)):
                 row = rows.pop(part.name, None)
                 if row is None:
                     yield Damage("", place, f"has a volume {part.name!r} that is not in the store; convert again")
                 else:
-                    differing = _differences(store, row, prepare(part, task.source, settings))
+                    differing = _differences(store, row, prepare(part, source, settings))
                     yield from (Damage(row.name, place, what) for what in differing)
     except MixioError as error:
         yield Damage(names[0], place, f"cannot be compared ({error})")

@@ -1,5 +1,8 @@
 """Remote sources come whole or not at all, and their stamps change with them."""
 
+import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 from mixio.errors import InvalidArgument, StoreError
 from mixio.stores.fetch import fetched, stamp, stamps
 from mixio.stores.objects import ObjectStorage
-from tests.servers import WebServer, s3, s3_server, web  # noqa: F401
+from tests.servers import WebServer, s3, s3_log, s3_server, web  # noqa: F401
 
 
 def test_an_object_comes_under_its_name_and_goes_again(s3: str, tmp_path: Path) -> None:  # noqa: F811
@@ -17,6 +20,30 @@ def test_an_object_comes_under_its_name_and_goes_again(s3: str, tmp_path: Path) 
     with fetched(f"{place}/scan.nii.gz", tmp_path) as path:
         assert (path.name, path.read_bytes()) == ("scan.nii.gz", b"voxels")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_had_fetched_goes_with_the_next_fetch(
+    web: WebServer,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from mixio.stores.fetch import fetched\n"
+        "with fetched(sys.argv[1], Path(sys.argv[2])): os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, f"{web.address}/plain/x", str(tmp_path)]).returncode == -9
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (0, 0))
+    with fetched(f"{web.address}/plain/y", tmp_path) as one:
+        os.utime(one.parent, (0, 0))
+        with fetched(f"{web.address}/plain/z", tmp_path) as another:
+            assert {path.name for path in tmp_path.iterdir()} == {one.parent.name, another.parent.name}
+
+
+def test_a_server_that_does_not_answer_has_no_stamp_among_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixio.stores.web.TRIES", 1)
+    assert stamps(["http://127.0.0.1:1/x"]) == [None]
+    with pytest.raises(StoreError, match="no answer after 1 tries"):
+        stamp("http://127.0.0.1:1/x")
 
 
 def test_a_prefix_comes_as_a_folder(s3: str, tmp_path: Path) -> None:  # noqa: F811

@@ -15,7 +15,7 @@ from mixio.errors import InvalidArgument, StoreError
 from mixio.stores.local import LocalStorage
 from mixio.stores.log import Log, SegmentLog, open_log
 from mixio.stores.storage import storage_of
-from tests.servers import s3, s3_server  # noqa: F401
+from tests.servers import s3, s3_log, s3_server  # noqa: F401
 
 
 def lines_of(log: Log) -> list[bytes]:

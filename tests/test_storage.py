@@ -16,7 +16,7 @@ import pytest
 from mixio.errors import InvalidArgument, StoreError
 from mixio.stores.objects import PART, ObjectStorage
 from mixio.stores.storage import Storage, storage_of
-from tests.servers import Proxy, forked, proxy, s3, s3_server  # noqa: F401
+from tests.servers import Proxy, forked, proxy, s3, s3_log, s3_server  # noqa: F401
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -4,11 +4,15 @@ A url that ends in "/" is a prefix of an object store, and all objects below it 
 file, kept under its own name, by which readers know its format.
 """
 
+import fcntl
 import hashlib
+import os
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +22,9 @@ from mixio.stores.names import checked
 from mixio.stores.objects import ObjectStorage
 
 AT_ONCE = 32
+_BATCH = 10_000
+_PREFIX = "mixio-fetched-"
+_SECONDS = 60
 
 
 def is_remote(location: str) -> bool:
@@ -32,15 +39,40 @@ def fetched(url: str, folder: Path, *, limit: int | None = None) -> Iterator[Pat
     Raises `FileNotFoundError` if nothing is there, `StoreError` if it is more than `limit` bytes, changed
     meanwhile or cannot be brought whole.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="fetch-", dir=folder) as temporary:
+    with _spool(folder) as temporary:
         before = stamp(url)
         if before is None:
             raise FileNotFoundError(f"{url}: no such source")
-        path = _brought(url, Path(temporary), limit)
+        path = _brought(url, temporary, limit)
         if stamp(url) != before:
             raise StoreError(f"{url}: it changed while it was read; run again when nobody writes there")
         yield path
+
+
+@contextmanager
+def _spool(folder: Path) -> Iterator[Path]:
+    """A temporary folder; those of killed processes, which hold no lock on theirs any more, are taken away first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _SECONDS:  # a younger one may not be locked yet
+                with _locked(left):
+                    rmtree(left, ignore_errors=True)
+    with (
+        TemporaryDirectory(prefix=_PREFIX, dir=folder, ignore_cleanup_errors=True) as temporary,
+        _locked(Path(temporary)),
+    ):
+        yield Path(temporary)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _brought(url: str, temporary: Path, limit: int | None) -> Path:
@@ -80,9 +112,20 @@ def stamp(url: str) -> str | None:
 
 
 def stamps(urls: Sequence[str]) -> list[str | None]:
-    """The stamps of many sources, 32 asked for at once."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(stamp, urls))
+    """The stamps of many sources, 32 asked for at once; None also where no answer came: fetching says why."""
+    found: list[str | None] = []
+    if urls:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for start in range(0, len(urls), _BATCH):  # a million futures at once would take a gigabyte
+                found += pool.map(_stamp_if_answered, urls[start : start + _BATCH])
+    return found
+
+
+def _stamp_if_answered(url: str) -> str | None:
+    try:
+        return stamp(url)
+    except StoreError:
+        return None
 
 
 def _on_the_web(url: str) -> bool:

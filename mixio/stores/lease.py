@@ -41,7 +41,7 @@ class Lease:
 
 
 @contextmanager
-def held(storage: Storage, name: str, *, seconds: float = SECONDS) -> Iterator[Lease]:
+def held(storage: Storage, name: str, *, seconds: float | None = None) -> Iterator[Lease]:
     """Hold the name; a second holder is refused with `StoreError`, after `seconds` at most."""
     if isinstance(storage, LocalStorage):
         with _locked(storage, name):
@@ -50,7 +50,7 @@ def held(storage: Storage, name: str, *, seconds: float = SECONDS) -> Iterator[L
         return
     if not isinstance(storage, ObjectStorage):
         raise StoreError(f"{storage.url}: a lease needs a folder or an object store")
-    lease = _Kept(storage, name, seconds)
+    lease = _Kept(storage, name, SECONDS if seconds is None else seconds)
     lease.take()
     try:
         yield lease
@@ -102,7 +102,7 @@ class _Kept(Lease):
     def _watched(self) -> bytes | None:
         """What lies there unchanged for the whole length, None if nothing does."""
         first = self._content()
-        limit = _clock() + self._seconds
+        limit = _clock() + (self._seconds if first is None else json.loads(first).get("seconds", self._seconds))
         while first is not None and self._token.encode() not in first and _clock() < limit:
             time.sleep(self._seconds / 12)
             now = self._content()
@@ -125,7 +125,8 @@ class _Kept(Lease):
             return None
 
     def _data(self) -> bytes:
-        return json.dumps({"since": self._since, "token": self._token, "beat": self._beat}).encode()
+        told = {"since": self._since, "token": self._token, "beat": self._beat, "seconds": self._seconds}
+        return json.dumps(told).encode()
 
     def _refresh(self) -> None:
         while not self._end.wait(self._seconds / 6):
