@@ -126,11 +126,11 @@ def _print_summary(summary: Summary) -> None:
 
 
 @main.command("inspect", context_settings=_CONTEXT)
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with pictures.")
 @click.option("--volumes", type=click.IntRange(0), default=SAMPLE, help="Volumes of each domain on the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-def inspect_command(store: Path, page: Path | None, volumes: int, as_json: bool) -> None:
+def inspect_command(store: str, page: Path | None, volumes: int, as_json: bool) -> None:
     """What is in STORE: two tables with a row per domain; with --html, a page to look at in a browser.
 
     The page needs no network. It has no more names than the store keeps, but it shows anatomy: mind who may see it.

@@ -260,18 +260,8 @@ class _Run:
                 self._storage.write(f"{domain}/{ROOT}", group_bytes({}))
         write_manifest(self._storage, self._journal.rows())
         live = {path for entry in self._journal.entries() for path in entry.paths}
-        for path in sorted(self._journal.superseded - live):
-            self._storage.delete(path)
-            _remove_empty_folders(Path(self._storage.url), path)
+        self._storage.delete(*sorted(self._journal.superseded - live))
         shutil.rmtree(Path(self._storage.url) / STAGED, ignore_errors=True)
-
-
-def _remove_empty_folders(root: Path, path: str) -> None:
-    """The folders that a deleted file was the last of; there are none in a bucket."""
-    for folder in (root / path).parents:
-        if folder == root or not folder.is_dir() or any(folder.iterdir()):
-            return
-        folder.rmdir()
 
 
 def _reason(task: Task, error: Exception) -> str:

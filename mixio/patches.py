@@ -54,7 +54,12 @@ class BlobFile:
     def _bytes(self, offset: int, length: int) -> bytes:
         start = self._blob.offset + offset
         if self._descriptor < 0:
-            return self._storage.read_range(self._blob.path, start, length)
+            try:
+                return self._storage.read_range(self._blob.path, start, length)
+            except FileNotFoundError as error:
+                raise StoreError(
+                    f"{self.where}: the shard is missing; run `mixio verify`, then convert again"
+                ) from error
         data = os.pread(self._descriptor, length, start)
         if len(data) != length:
             raise DamagedChunkError(f"{self.where}: truncated, a chunk at byte {start} is cut; convert it again")

@@ -17,15 +17,17 @@ import numpy as np
 import pytest
 
 from mixio import verify
-from mixio.convert import convert
+from mixio.convert import Summary, convert
+from mixio.errors import StoreError
 from mixio.journal import NAME as JOURNAL
 from mixio.quarantine import NAME as QUARANTINE
-from mixio.settings import Settings
+from mixio.settings import FOLDER, Settings
 from mixio.store import open_store
 from mixio.stores import lease
 from mixio.stores.log import open_log
 from mixio.stores.objects import ObjectStorage
 from mixio.stores.storage import storage_of
+from tests.dicoms import random_stored, write_series
 from tests.servers import free_port, s3, s3_log, s3_server  # noqa: F401
 
 CONTAINERS = ["zarr", "webdataset"]
@@ -142,6 +144,71 @@ def test_a_killed_remote_conversion_redoes_what_was_in_flight_and_lists_nothing(
     assert requests(s3_log, mark, "list-type=2") == []
     assert objects_of(cut, s3_server) == objects_of(whole, s3_server)
     assert requests(s3_log, mark, "list-type=2") != []  # the test's own: such requests are seen
+
+
+def test_a_series_of_dicom_in_a_bucket_is_what_it_is_in_a_folder(s3: str, tmp_path: Path) -> None:  # noqa: F811
+    stored = random_stored()
+    write_series(tmp_path / "series", stored)
+    bucket = ObjectStorage(f"{s3}/{uuid.uuid4().hex}/series")
+    for path in (tmp_path / "series").iterdir():
+        bucket.write(path.name, path.read_bytes())
+    (tmp_path / "t.csv").write_text(f"path,domain,key,subject\n{bucket.url}/,ct,remote,a\nseries,ct,local,b\n")
+    convert(tmp_path / "t.csv", tmp_path / "store", jobs=0)
+    store = open_store(tmp_path / "store")
+    assert np.array_equal(store.read("ct/remote").voxels, store.read("ct/local").voxels)
+    assert store.row("ct/remote").affine == store.row("ct/local").affine
+    assert convert(tmp_path / "t.csv", tmp_path / "store", jobs=0).found == 2
+
+
+def test_damage_in_a_bucket_is_found_and_never_returned(table: Path, s3: str) -> None:  # noqa: F811
+    place = ObjectStorage(f"{s3}/{uuid.uuid4().hex}")
+    convert(table, place.url, jobs=0)
+    names = open_store(place.url).names("pet")
+    flipped, gone, short = (f"{name}/0/c/0/0/0" for name in names)
+    content = bytearray(place.read(flipped))
+    content[len(content) // 2] ^= 1
+    place.write(flipped, bytes(content))
+    place.delete(gone)
+    place.write(short, place.read(short)[:-1])
+    store = open_store(place.url)
+    found = [damage for damage in verify.verify(store) if isinstance(damage, verify.Damage)]
+    assert {damage.volume for damage in found} == set(names)
+    for name in names:
+        with pytest.raises(StoreError, match=f"{place.url}/{name}"):
+            store.read(name)
+
+
+def test_a_second_converter_on_a_bucket_is_refused(
+    table: Path,
+    s3: str,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS", 1.0)
+    place = f"{s3}/{uuid.uuid4().hex}"
+    with (
+        lease.held(storage_of(place), f"{FOLDER}/lock"),
+        pytest.raises(StoreError, match=f"{place}: another conversion is writing here"),
+    ):
+        convert(table, place, jobs=0)
+
+
+def test_a_converter_that_lost_its_lease_stops(
+    table: Path,
+    s3: str,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lease, "SECONDS", 1.0)
+    place = storage_of(f"{s3}/{uuid.uuid4().hex}")
+
+    def taken_over(summary: Summary, _: int) -> None:
+        if summary.converted == 3:
+            place.write(f"{FOLDER}/lock", b'{"since": "later", "token": "of another"}')
+            time.sleep(1)
+
+    with pytest.raises(StoreError, match="the lease of the store was lost"):
+        convert(table, place.url, jobs=0, progress=taken_over)
+    assert b"of another" in place.read(f"{FOLDER}/lock")
+    assert place.size("manifest.parquet") is None
 
 
 def test_a_changed_object_alone_is_fetched_again(

@@ -6,6 +6,7 @@ import sys
 import uuid
 from pathlib import Path
 
+import boto3
 import pytest
 
 from mixio.errors import InvalidArgument, StoreError
@@ -50,9 +51,25 @@ def test_a_prefix_comes_as_a_folder(s3: str, tmp_path: Path) -> None:  # noqa: F
     place = f"{s3}/{uuid.uuid4().hex}/series"
     ObjectStorage(place).write("1.dcm", b"one")
     ObjectStorage(place).write("sub/2.dcm", b"two")
+    ObjectStorage(f"{place}2").write("3.dcm", b"of another series")
+    for marker in ("", "sub/"):  # as consoles make them for folders
+        key = f"{place.removeprefix('s3://bucket/')}/{marker}"
+        boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"]).put_object(Bucket="bucket", Key=key)
     with fetched(f"{place}/", tmp_path) as path:
         found = {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*.dcm")}
     assert found == {"1.dcm": b"one", "sub/2.dcm": b"two"}
+
+
+def test_a_prefix_changes_with_any_object_below(s3: str) -> None:  # noqa: F811
+    place = ObjectStorage(f"{s3}/{uuid.uuid4().hex}")
+    seen = {stamp(f"{place.url}/")}
+    for name, content in (("1", b"one"), ("2", b"two"), ("2", b"TWO"), ("3", b"")):
+        place.write(name, content)
+        seen.add(stamp(f"{place.url}/"))
+    place.delete("1")
+    seen.add(stamp(f"{place.url}/"))
+    assert None in seen
+    assert len(seen) == 6
 
 
 def test_stamps_change_with_the_object(s3: str) -> None:  # noqa: F811

@@ -183,6 +183,25 @@ def test_a_truncated_answer_is_never_data(
         assert "/x: " in str(error)  # noqa: PT017
 
 
+def test_a_bucket_that_is_not_there_is_named(s3: str) -> None:  # noqa: F811
+    for write in (ObjectStorage("s3://gone").write, ObjectStorage("s3://gone").create):
+        with pytest.raises(StoreError, match="s3://gone/x: there is no such bucket; make it, or mend the address"):
+            write("x", b"1")
+
+
+def test_an_upload_leaves_nothing_on_this_machine(
+    s3: str,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen: list[int] = []
+    pieces = (b"a" * (len(list(tmp_path.iterdir())) and PART) or bytes(PART) for _ in range(3))
+    ObjectStorage(f"{s3}/large").write("x", (seen.append(len(list(tmp_path.iterdir()))) or piece for piece in pieces))
+    assert seen == [0, 0, 1]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_places_that_are_none_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="web addresses are for sources only"):
         storage_of("https://example.org/store")

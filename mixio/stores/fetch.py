@@ -4,27 +4,21 @@ A url that ends in "/" is a prefix of an object store, and all objects below it 
 file, kept under its own name, by which readers know its format.
 """
 
-import fcntl
 import hashlib
-import os
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
-from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
 from mixio.errors import InvalidArgument, StoreError
 from mixio.stores import web
 from mixio.stores.names import checked
-from mixio.stores.objects import ObjectStorage
+from mixio.stores.objects import Found, ObjectStorage
+from mixio.stores.spool import spool
 
-AT_ONCE = 32
+AT_ONCE, _FILES_AT_ONCE = 32, 8
 _BATCH = 10_000
-_PREFIX = "mixio-fetched-"
-_SECONDS = 60
 
 
 def is_remote(location: str) -> bool:
@@ -39,7 +33,7 @@ def fetched(url: str, folder: Path, *, limit: int | None = None) -> Iterator[Pat
     Raises `FileNotFoundError` if nothing is there, `StoreError` if it is more than `limit` bytes, changed
     meanwhile or cannot be brought whole.
     """
-    with _spool(folder) as temporary:
+    with spool(folder) as temporary:
         before = stamp(url)
         if before is None:
             raise FileNotFoundError(f"{url}: no such source")
@@ -49,52 +43,30 @@ def fetched(url: str, folder: Path, *, limit: int | None = None) -> Iterator[Pat
         yield path
 
 
-@contextmanager
-def _spool(folder: Path) -> Iterator[Path]:
-    """A temporary folder; those of killed processes, which hold no lock on theirs any more, are taken away first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _SECONDS:  # a younger one may not be locked yet
-                with _locked(left):
-                    rmtree(left, ignore_errors=True)
-    with (
-        TemporaryDirectory(prefix=_PREFIX, dir=folder, ignore_cleanup_errors=True) as temporary,
-        _locked(Path(temporary)),
-    ):
-        yield Path(temporary)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _brought(url: str, temporary: Path, limit: int | None) -> Path:
     if _on_the_web(url):
         path = temporary / (unquote(Path(urlsplit(url).path).name) or "source")
         web.download(url, path, limit)
         return path
     if url.endswith("/"):
-        storage, names = ObjectStorage(url), ObjectStorage(url).names()
+        storage, found = ObjectStorage(url), ObjectStorage(url).below()
         target = temporary / Path(urlsplit(url).path or "/source").name
     else:
         storage, name = _split(url)
-        names, target = [(name, storage.size(name) or 0)], temporary
-    total = sum(size for _, size in names)
+        found, target = [one for one in [storage.found(name)] if one], temporary
+    total = sum(one.size for one in found)
     if limit is not None and total > limit:
         raise StoreError(f"{url}: {total} bytes are more than the limit of {limit}; raise the limit")
-    for name, size in names:
-        path = target / checked(name)
+
+    def bring(one: Found) -> None:
+        path = target / checked(one.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if storage.download(name, path) != size:
-            raise StoreError(f"{url}: {name} came short of its {size} bytes; run again")
-    return target if url.endswith("/") else target / names[0][0]
+        if storage.download(one.name, path) != one.size:
+            raise StoreError(f"{url}: {one.name} came short of its {one.size} bytes; run again")
+
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        list(pool.map(bring, found))
+    return target if url.endswith("/") else target / name
 
 
 def stamp(url: str) -> str | None:
@@ -103,11 +75,10 @@ def stamp(url: str) -> str | None:
     if _on_the_web(url):
         seen = web.head(url)
     elif url.endswith("/"):
-        storage = ObjectStorage(url)
-        seen = " ".join(f"{name} {storage.modified(name)}" for name, _ in storage.names()) or None
+        seen = " ".join(map(str, ObjectStorage(url).below())) or None
     else:
         storage, name = _split(url)
-        seen = storage.modified(name)
+        seen = str(storage.found(name) or "") or None
     return None if seen is None else hashlib.sha256(seen.encode()).hexdigest()[:32]
 
 

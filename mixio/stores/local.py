@@ -9,6 +9,7 @@ files first, has the kernel begin to write them back, and flushes them, then the
 together: about one commit for all of them instead of two for each.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -39,13 +40,13 @@ class LocalStorage:
     def read(self, name: str) -> bytes:
         """The whole file."""
         path = self.path(name)
-        with told(path):
+        with sought(path):
             return path.read_bytes()
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`."""
         path = self.path(name)
-        with told(path), path.open("rb") as file:
+        with sought(path), path.open("rb") as file:
             file.seek(offset)
             data = file.read(length)
         if len(data) != length:
@@ -124,7 +125,7 @@ class LocalStorage:
     def _status(self, name: str) -> os.stat_result | None:
         path = self.path(name)
         try:
-            with told(path):
+            with sought(path):
                 status = path.stat()
         except FileNotFoundError:
             return None
@@ -135,11 +136,11 @@ class LocalStorage:
         changed: set[Path] = set()
         for name in names:
             path = self.path(name)
-            with suppress(FileNotFoundError), told(path):
+            with suppress(FileNotFoundError), sought(path):
                 path.unlink()
                 changed.add(self._pruned(path.parent))
         for folder in sorted(changed):
-            with suppress(FileNotFoundError), told(folder):
+            with suppress(FileNotFoundError), sought(folder):
                 flush(folder)
 
     def _pruned(self, folder: Path) -> Path:
@@ -155,9 +156,21 @@ class LocalStorage:
 
     def sweep(self) -> None:
         """Take away what killed writers left; for who knows, by a lease, that nobody else writes here."""
-        with suppress(FileNotFoundError), told(Path(self.url) / TEMPORARY):
+        with suppress(FileNotFoundError), sought(Path(self.url) / TEMPORARY):
             for entry in os.scandir(Path(self.url) / TEMPORARY):
                 os.unlink(entry.path)
+
+
+@contextmanager
+def sought(path: Path) -> Iterator[None]:
+    """As `told`, for who reads: what is missing stays a `FileNotFoundError`."""
+    with told(path):
+        try:
+            yield
+            return
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+    raise FileNotFoundError(f"{path}: no such object") from missing
 
 
 @contextmanager
@@ -165,8 +178,6 @@ def told(path: Path) -> Iterator[None]:
     """Turn what the system says into an error that names the file and the way out."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(f"{path}: no such object") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}; check the disk's space and the permissions") from error
 
@@ -176,6 +187,9 @@ def flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # how some network file systems say that they flush no folders
+            raise
     finally:
         os.close(descriptor)
 
@@ -213,18 +227,19 @@ def _put(temporary: Path, target: Path) -> set[Path]:
             changed |= make_folders(target.parent)
             os.replace(temporary, target)
             return changed | {target.parent}
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            missing = error
             if not temporary.exists():
-                break
-    raise _swept(target)
+                raise _swept(target) from error
+    raise missing
 
 
 def _flush_whole(temporary: Path, target: Path) -> None:
-    try:
-        with told(target):
+    with told(target):
+        try:
             flush(temporary)
-    except FileNotFoundError as error:
-        raise _swept(target) from error
+        except FileNotFoundError as error:
+            raise _swept(target) from error
 
 
 def _swept(target: Path) -> StoreError:

@@ -13,14 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from io import FileIO
 from itertools import chain
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Any
+from tempfile import gettempdir
+from typing import Any, NamedTuple
 
 from mixio.errors import StoreError, require
 from mixio.stores.forked import ask
 from mixio.stores.names import Pieces, Write, checked
+from mixio.stores.spool import spool
 
 PART = 16 * 2**20
 """Bytes of one part of a multipart upload; S3 takes 10,000 parts, so 160 GB in all."""
@@ -31,6 +33,15 @@ _VARIABLES = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "gs": "GOOGLE
 _stores: dict[str, Any] = {}
 _owner: int | None = None
 """The process whose obstore threads these are; a forked child inherits the number, not the threads."""
+
+
+class Found(NamedTuple):
+    """An object as the server tells of it: any change of its content changes this."""
+
+    name: str
+    size: int
+    tag: str
+    modified: str
 
 
 @dataclass(frozen=True)
@@ -69,14 +80,12 @@ class ObjectStorage:
     def _write_parts(self, name: str, pieces: Iterable[bytes]) -> None:
         # The pieces go through a file, so that an error of their maker comes before the upload begins: no part of a
         # failed object is left to pay for, and the upload can be sent from a helper process.
-        with NamedTemporaryFile(prefix="mixio-", suffix=".part") as file:
-            try:
+        with spool(Path(gettempdir())) as folder:
+            path = folder / "whole"
+            with path.open("wb", buffering=0) as file:
                 for piece in pieces:
-                    file.write(piece)
-                file.flush()
-            except OSError as error:
-                raise StoreError(f"{file.name}: {error.strerror}; set TMPDIR to a folder with more space") from error
-            self._ask("put_file", name, file.name)
+                    _write_all(file, piece)
+            self._ask("put_file", name, str(path))
 
     @contextmanager
     def batch(self) -> Iterator[Write]:
@@ -119,14 +128,15 @@ class ObjectStorage:
         found = self._ask("head", name)
         return None if found is None else _tag_of(found)
 
-    def modified(self, name: str) -> str | None:
-        """Tag, size and time of change in one word."""
+    def found(self, name: str) -> Found | None:
+        """What a HEAD says of the object; None if it is missing."""
         found = self._ask("head", name)
-        return None if found is None else f"{_tag_of(found)} {found['size']} {found['last_modified'].isoformat()}"
+        return None if found is None else _found(found, name)
 
-    def names(self) -> list[tuple[str, int]]:
-        """Names and sizes of all objects below; for sources only."""
-        return [(str(name), int(size)) for name, size in self._ask("names", "")]
+    def below(self) -> list[Found]:
+        """All objects below, sorted, by listing; for sources only."""
+        # "folder/", which consoles make, is listed as an empty "folder", and nothing is found under that name.
+        return [one for one in self._ask("list", "") if one.size or (one.name and self.found(one.name))]
 
     def download(self, name: str, path: Path) -> int:
         """Stream the object into a file; bytes written."""
@@ -137,7 +147,7 @@ class ObjectStorage:
 
     def _ask(self, operation: str, name: str, *values: Any) -> Any:
         global _owner
-        if operation != "names":
+        if operation != "list":
             checked(name)
         if _owner is None:
             _owner = os.getpid()
@@ -149,7 +159,7 @@ class ObjectStorage:
 def perform(url: str, operation: str, name: str, *values: Any) -> Any:
     """Do one operation in this process; the errors of obstore become ours."""
     place = f"{url.rstrip('/')}/{name}"
-    with _told(place, url):
+    with _told(place, url, operation):
         return _OPERATIONS[operation](_opened(url), name, *values)
 
 
@@ -174,11 +184,13 @@ def _opened(url: str) -> Any:
 
 
 @contextmanager
-def _told(place: str, url: str) -> Iterator[None]:
+def _told(place: str, url: str, operation: str) -> Iterator[None]:
     errors = _obstore().exceptions
     try:
         yield
     except FileNotFoundError as error:
+        if operation in ("put", "put_file", "create"):
+            raise StoreError(f"{place}: there is no such bucket; make it, or mend the address") from error
         raise FileNotFoundError(f"{place}: no such object") from error
     except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
         raise StoreError(f"{place}: the server refused us; set {_VARIABLES[url[:2]]}, or ask for access") from error
@@ -189,6 +201,15 @@ def _told(place: str, url: str) -> Iterator[None]:
 
 def _tag_of(found: Any) -> str:
     return f"{found['e_tag']} {found['version'] or ''}".strip()
+
+
+def _write_all(file: FileIO, piece: bytes) -> None:
+    rest = memoryview(piece)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise StoreError(f"{file.name!s}: {error.strerror}; set TMPDIR to a folder with more space") from error
 
 
 def _put(store: Any, name: str, data: bytes) -> None:
@@ -232,8 +253,12 @@ def _delete(store: Any, *names: str) -> None:
             _delete(store, name)
 
 
-def _names(store: Any, _: str) -> list[tuple[str, int]]:
-    return sorted((found["path"], found["size"]) for batch in _obstore().list(store) for found in batch)
+def _list(store: Any, _: str) -> list[Found]:
+    return sorted(_found(one, one["path"]) for batch in _obstore().list(store) for one in batch)
+
+
+def _found(told: Any, name: str) -> Found:
+    return Found(str(name), int(told["size"]), _tag_of(told), told["last_modified"].isoformat())
 
 
 def _download(store: Any, name: str, path: str) -> int:
@@ -255,6 +280,6 @@ _OPERATIONS: dict[str, Any] = {
     "replace": _replace,
     "head": _head,
     "delete": _delete,
-    "names": _names,
+    "list": _list,
     "download": _download,
 }
