@@ -235,8 +235,9 @@ def test_a_source_that_no_server_has_is_set_aside_and_its_address_not_told(
     web_folder: str,
 ) -> None:
     place = f"{s3}/{uuid.uuid4().hex}"
-    with table.open("a") as file:
-        file.write(f"{web_folder}/doe_john/gone.nii.gz,pet,someone,,,\n")
+    header, *rows = table.read_text().splitlines()
+    rows = [f"{row}," for row in rows] + [f"{web_folder}/doe_john/gone.nii.gz,pet,someone,,,,0"]
+    table.write_text("\n".join([f"{header},item", *rows]))
     summary = convert(table, place, jobs=0)
     (fault,) = summary.faults
     assert summary.converted == 13
