@@ -7,13 +7,13 @@ written last.
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from os import cpu_count
 from pathlib import Path
 
-from mixio.errors import MixioError, SourceTooLarge, StoreError
+from mixio.errors import MixioError, SourceTooLarge, StoreError, WorkerDied
 from mixio.journal import Claim, Entry, Journal
 from mixio.manifest import remove_manifest, write_manifest
 from mixio.packing import Packer
@@ -25,8 +25,8 @@ from mixio.stores.lease import Lease, held
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import ROOT, group_bytes
 from mixio.tasks import claims_of, tasks_of, telling_names
-from mixio.workers import WorkerDied, Workers, available_memory
-from mixio.writer import STAGED, Task, Written, room_for, write_volumes
+from mixio.workers import Workers, available_memory
+from mixio.writer import STAGED, Task, Written, mark_of, room_for, write_volumes
 
 logger = logging.getLogger("mixio")
 
@@ -149,7 +149,9 @@ class _Run:
         self._journal.refuse_clashes(list(self._claims.values()))
         paths = {path for entry in self._entries_of(tasks) for path in entry.paths}
         lost = {path for path in paths if self._is_lost(path)}
-        self._journal.forget(entry.claim.source for entry in self._entries_of(tasks) if lost & set(entry.paths))
+        torn = {source for source in self._journal.unsettled if self._is_overwritten(source)}
+        torn |= {entry.claim.source for entry in self._entries_of(tasks) if lost & set(entry.paths)}
+        self._journal.remove(*sorted(torn))
         self._pending = [task for task in map(self._recognised, tasks) if task is not None]
         self.summary.found = len(tasks) - len(self._pending)
         if any(self._journal.entry(task.source_id) for task in self._pending):
@@ -173,22 +175,37 @@ class _Run:
     def _recognised(self, task: Task) -> Task | None:
         """The task, with what is known of its source; None if it is finished."""
         entry, claim = self._journal.entry(task.source_id), self._claims[task.source_id]
-        if entry is None or entry.claim.told != claim.told:
+        if entry is None:
             return task
+        if entry.claim.told != claim.told:
+            return replace(task, replaces=True)
         if claim.stamp is not None and entry.claim.stamp == claim.stamp and entry.claim.place == claim.place:
             return None
-        return replace(task, known=entry.digest, moved=entry.claim.place != claim.place)
+        return replace(task, replaces=True, known=entry.digest, moved=entry.claim.place != claim.place)
+
+    def _is_overwritten(self, source: str) -> bool:
+        """Whether a volume of a source was being replaced when its conversion ended, with or without an answer."""
+        return self._storage.size(mark_of(source)) is not None
+
+    def _begun(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """The tasks, the journal told of each that may replace something before it goes to a worker."""
+        for task in tasks:
+            if task.replaces:
+                self._storage.delete(mark_of(task.source_id))
+                self._journal.begin(task.source_id)
+            yield task
 
     def work(self) -> None:
         """Convert what is pending; volumes too large to share the memory come last, one at a time."""
         large: list[Task] = []
-        for task, outcome in self._workers.run(partial(write_volumes, self._storage.url), self._pending):
+        function = partial(write_volumes, self._storage.url)
+        for task, outcome in self._workers.run(function, self._begun(self._pending)):
             if isinstance(outcome, SourceTooLarge) and self._may_fit_alone(task, outcome):
                 large.append(replace(task, memory=self._workers.memory))
             else:
                 self._take(task, outcome)
         alone = replace(self._workers, jobs=min(1, self._workers.jobs))
-        for task, outcome in alone.run(partial(write_volumes, self._storage.url), large):
+        for task, outcome in alone.run(function, large):
             self._take(task, outcome)
 
     def _may_fit_alone(self, task: Task, refusal: SourceTooLarge) -> bool:
@@ -207,12 +224,13 @@ class _Run:
                 f"{self._storage.url}: cannot be written ({outcome}); mend that and run again"
             ) from outcome
         elif isinstance(outcome, Exception):
-            entry = self._journal.entry(task.source_id)
-            if entry and len(entry.names) > 1:
-                self._journal.remove(task.source_id)  # some of its volumes may have been replaced already
+            if task.replaces and self._is_overwritten(task.source_id):
+                self._journal.remove(task.source_id)
             self._fault(task, _reason(task, outcome))
         else:
             raise outcome
+        if task.replaces:
+            self._storage.delete(mark_of(task.source_id))
         if self._packer:
             self._packer.settle(task)
         if self._progress:

@@ -31,6 +31,7 @@ from mixio.stores.zarr import OCCUPANCY, array_path, metadata_files, shard_path
 STAGED = f"{FOLDER}/staged"
 """Where volumes wait to be packed into a tar."""
 
+_REPLACED = f"{FOLDER}/replaced"
 _PIECE = 2**20
 _LABELS_AND_BUFFERS = 3
 """A volume of n bytes needs up to this many times n: the voxels, their encoding, a label map."""
@@ -40,7 +41,8 @@ _LABELS_AND_BUFFERS = 3
 class Task:
     """A source and what was decided about it before it is opened.
 
-    `known` is the checksum under which it was converted before, if it was; `memory` bounds the bytes it may take.
+    `known` is the checksum under which it was converted before, if it was, and `replaces` says that volumes of it may
+    lie where its own will; `memory` bounds the bytes it may take.
     """
 
     source: Source
@@ -51,6 +53,7 @@ class Task:
     settings: Settings
     known: str | None = None
     moved: bool = False
+    replaces: bool = False
     memory: int | None = None
 
     @property
@@ -198,9 +201,16 @@ def _room(task: Task) -> int | None:
     return None if task.memory is None else task.memory // _LABELS_AND_BUFFERS
 
 
+def mark_of(source_id: str) -> str:
+    """The file that says that volumes of this source are being written over those it had before."""
+    return f"{_REPLACED}/{hashlib.sha256(source_id.encode(errors='surrogateescape')).hexdigest()[:32]}"
+
+
 def _write(storage: Storage, task: Task, part: Part, sha256: str) -> Row:
     """Write one volume's shards, and in a Zarr store its metadata."""
     prepared = prepare(part, task.source, task.settings)
+    if task.replaces:
+        storage.write(mark_of(task.source_id), b"\n")
     key = f"{task.key}_{part.name}" if part.name else task.key
     grid = _grid(prepared, task.settings)
     with storage.batch() as write:
