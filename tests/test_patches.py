@@ -132,7 +132,7 @@ def test_damage_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(DamagedChunkError, match="c/0/0/0: a chunk does not match its checksum"):
         read_region(cache_of(tmp_path), blobs, GRID, (0, 0, 0), SHAPE)
     shard.write_bytes(content[:-1])
-    with pytest.raises(DamagedChunkError, match="truncated, a chunk at byte"):
+    with pytest.raises(DamagedChunkError, match="truncated, it ends before byte"):
         read_region(cache_of(tmp_path), blobs, GRID, (0, 0, 0), SHAPE)
     shard.unlink()
     with pytest.raises(StoreError, match="the shard is missing"):

@@ -69,10 +69,10 @@ def read_attributes(storage: Storage) -> dict[str, Any]:
         raise DamagedStoreError(
             f"{storage.url}: not a mixio store, its zarr.json does not say how it was made"
         ) from error
-    is_ours = attributes.get("schema_version") == SCHEMA_VERSION  # of another one, its caller tells what to do
-    if is_ours and told != _checksum(attributes):
+    is_ours = attributes.get("schema_version") == SCHEMA_VERSION  # another one may have had no checksum
+    if (is_ours or told is not None) and told != _checksum(attributes):
         raise DamagedStoreError(
-            f"{storage.url}/{ROOT}: does not match its checksum; restore it, or convert into a new store"
+            f"{storage.url}/{ROOT}: does not match its checksum; delete it and run `mixio convert` again"
         )
     return attributes
 
