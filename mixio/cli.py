@@ -182,9 +182,16 @@ def verify_command(store: str, source: Path | None, salt: str, as_json: bool) ->
             click.echo(": ".join(filter(None, (entry.volume, entry.file, entry.damage))), err=True)
         click.echo(f"{checked} volumes checked, {len(damage)} faults found")
         if damage:
-            click.echo(f"next: delete what is damaged in {store} and run mixio convert again")
+            click.echo(_advice(store, damage))
     if damage:
         click.get_current_context().exit(1)
+
+
+def _advice(store: str, damage: list[Damage]) -> str:
+    """What mends a store, with the files and folders that are to be deleted for it."""
+    places = sorted({entry.delete for entry in damage} - {""})
+    listed = "".join(f"\n  {store}/{place}" for place in places)
+    return f"next: delete these and run mixio convert again{listed}" if places else "next: run mixio convert again"
 
 
 def _damage(store: Store, source: Path | None, salt: str, *, quiet: bool) -> list[Damage]:

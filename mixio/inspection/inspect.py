@@ -1,9 +1,9 @@
 """What is in a store, as data: one summary per domain, and the settings and the quarantine of the whole.
 
-One pass over the rows of the manifest, none of which is kept, and no file of a volume is opened, so that a store of a million
-volumes is summarised as one of ten is. A few numbers per volume are kept until the end of its domain, for medians
-and histograms; names are kept of a small sample alone, which a hash of the name chooses: the same store gives the
-same sample, and adding volumes seldom changes it.
+One pass over the rows of the manifest, none of which is kept, and no file of a volume is opened, so that a store of
+a million volumes is summarised as one of ten is. A few numbers per volume are kept until the end of its domain, for
+medians and histograms; names are kept of a small sample alone, which a hash of the name chooses: the same store gives
+the same sample, and adding volumes seldom changes it.
 """
 
 from dataclasses import dataclass
