@@ -28,7 +28,7 @@ from mixio.settings import CONTAINERS, Settings, parse_spacing, settings_of
 from mixio.sources import read_sources
 from mixio.store import Store, open_store
 from mixio.terminal import Reporter, one_line_errors
-from mixio.verify import Damage, compare, verify
+from mixio.verify import Damage, compare, unopened, verify
 from mixio.workers import parse_bytes
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
@@ -171,7 +171,7 @@ def verify_command(store: str, source: Path | None, salt: str, as_json: bool) ->
     try:
         opened = open_store(store)
     except DamagedStoreError as error:
-        damage = [Damage("", store, str(error))]
+        damage = [unopened(store, error)]
     else:
         checked = len(opened)
         damage = _damage(opened, source, salt, quiet=as_json)

@@ -27,9 +27,9 @@ from mixio.settings import Settings, settings_of
 from mixio.sources import read_sources
 from mixio.store import Store
 from mixio.stores.inside import refuse_outside
-from mixio.stores.storage import Storage
+from mixio.stores.storage import Storage, storage_of
 from mixio.stores.tar import END, header, is_tar, json_member, member_names, padding
-from mixio.stores.zarr import ROOT, group_bytes, metadata_files, root_bytes
+from mixio.stores.zarr import ROOT, group_bytes, metadata_files, read_attributes, root_bytes
 from mixio.tasks import tasks_of
 from mixio.writer import Task, digest_of, local_files, source_files
 
@@ -55,6 +55,15 @@ def verify(store: Store) -> Iterator[Damage | str]:
         yield from _tars(store) if any(is_tar(row.path) for row in _first(store)) else _folders(store)
     except DamagedStoreError as error:
         yield Damage("", NAME, str(error))
+
+
+def unopened(location: str, error: DamagedStoreError) -> Damage:
+    """The damage of a store that does not open: that of its root, or of its manifest, which converting writes anew."""
+    try:
+        read_attributes(storage_of(location))
+    except StoreError:
+        return Damage("", ROOT, str(error), delete=ROOT)
+    return Damage("", NAME, str(error))
 
 
 def _first(store: Store) -> Iterator[Row]:
