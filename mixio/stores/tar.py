@@ -116,7 +116,8 @@ def webdataset_decoder(key: str, data: bytes) -> Any:
     that WebDataset runs after this one by default would unpickle, which runs whatever code a tar holds. So members
     whose suffix says pickle or torch are refused here with `StoreError`, and tars of unknown origin are best read by
     `decode(mixio.webdataset_decoder, pre=[], post=[])`, which runs no other decoder. (`WDS_SECURE=1` in the
-    environment forbids WebDataset to unpickle too, but also to open local files.)
+    environment forbids WebDataset to unpickle too, but also to open local files.) A damaged member header ends a tar
+    early for Python's tarfile, without an error: samples are then missing or lack fields; `mixio verify` tells.
     """
     name = key.lstrip(".").lower()
     suffix = name.rpartition(".")[2]
