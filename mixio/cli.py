@@ -28,7 +28,7 @@ from mixio.settings import CONTAINERS, Settings, parse_spacing, settings_of
 from mixio.sources import read_sources
 from mixio.store import Store, open_store
 from mixio.terminal import Reporter, one_line_errors
-from mixio.verify import Damage, compare, verify
+from mixio.verify import Damage, compare, unopened, verify
 from mixio.workers import parse_bytes
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
@@ -171,7 +171,7 @@ def verify_command(store: str, source: Path | None, salt: str, as_json: bool) ->
     try:
         opened = open_store(store)
     except DamagedStoreError as error:
-        damage = [Damage("", store, str(error))]
+        damage = [unopened(store, error)]
     else:
         checked = len(opened)
         damage = _damage(opened, source, salt, quiet=as_json)
@@ -182,11 +182,18 @@ def verify_command(store: str, source: Path | None, salt: str, as_json: bool) ->
             click.echo(": ".join(filter(None, (entry.volume, entry.file, entry.damage))), err=True)
         click.echo(f"{checked} volumes checked, {len(damage)} faults found")
         if damage:
-            click.echo(f"next: delete what is damaged in {store} and run mixio convert again")
+            click.echo(_advice(store, damage))
         else:
             click.echo("next: sample from it with mixio.MixtureDataset")
     if damage:
         click.get_current_context().exit(1)
+
+
+def _advice(store: str, damage: list[Damage]) -> str:
+    """What mends a store, with the files and folders that are to be deleted for it."""
+    places = sorted({entry.delete for entry in damage} - {""})
+    listed = "".join(f"\n  {store}/{place}" for place in places)
+    return f"next: delete these and run mixio convert again{listed}" if places else "next: run mixio convert again"
 
 
 def _damage(store: Store, source: Path | None, salt: str, *, quiet: bool) -> list[Damage]:

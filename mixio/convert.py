@@ -77,7 +77,7 @@ def convert(
             raise StoreError(f"{storage.url}: another conversion has made this store meanwhile; run again")
         run = _Run(storage, settled, workers, progress, lease)
         run.plan(tasks)
-        if made_with is None:
+        if storage.size(ROOT) is None:
             write_settings(storage, settled)
         _say_what_is_to_come(listed, settled, workers)
         run.work()

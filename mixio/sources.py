@@ -72,14 +72,19 @@ class Names:
 
     def subject(self, name: str) -> str:
         """The subject as the manifest names it."""
-        return name if self.keep else f"subject-{self._hash(name)[:12]}"
+        return _printable(name) if self.keep else f"subject-{self._hash(name)[:12]}"
 
     def source(self, name: str) -> str:
         """The source as the manifest names it."""
-        return name if self.keep else self._hash(name)[:32]
+        return _printable(name) if self.keep else self._hash(name)[:32]
 
     def _hash(self, name: str) -> str:
         return hashlib.sha256(f"{self.salt}\0{name}".encode(errors="surrogateescape")).hexdigest()
+
+
+def _printable(name: str) -> str:
+    """The name as UTF-8 can hold it: bytes of a file name that are none are written as `\\udce9`."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def read_sources(location: Path) -> list[Source]:
@@ -235,6 +240,8 @@ def _check(values: dict[str, str], where: str) -> None:
     if "label" in values and "label" in names:
         raise InvalidArgument(f"{where}: has both columns label and label:label; keep one")
     for name, value in values.items():
+        if name != "path" and _printable(value) != value:
+            raise InvalidArgument(f"{where}: {name} {value!r} is not text that UTF-8 can hold")
         if (name == "label" or name.startswith("label:")) and "://" in value:
             raise InvalidArgument(f"{where}: {name} {value} is a URL; a label map is read from a file, fetch it first")
     for name in names:

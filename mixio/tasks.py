@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from mixio.errors import InvalidArgument
@@ -47,8 +48,8 @@ def _tar_key(source: Source, key: str) -> str:
     """A key as members of a tar may have it: WebDataset splits a member's name at its first dot."""
     if source.key and "." in key:
         raise InvalidArgument(f"key {key!r}: a WebDataset key has no dot; use '_' instead")
-    for label in source.labels:
-        if label in RESERVED or "." in label:
+    for label, times in Counter(label.lower() for label in source.labels).items():  # WebDataset has no upper case
+        if label in RESERVED or "." in label or times > 1:
             raise InvalidArgument(
                 f"label {label!r} of {source.name}: a member of a tar cannot have this name; choose another"
             )
