@@ -21,7 +21,7 @@ manifest sources recipes splits settings journal prepare writer tasks workers pa
 draws mixture patches store normalize ledger dataset loader verify inspection cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
-    "nibabel": {"mixio/readers/nifti.py", "mixio/readers/mgh.py"},
+    "nibabel": {f"mixio/readers/{name}.py" for name in ("nifti", "analyze", "mgh")},
     "pyarrow": {"mixio/manifest.py"},
     "numcodecs": {"mixio/blob.py"},
     "google_crc32c": {"mixio/blob.py"},
