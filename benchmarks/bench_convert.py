@@ -67,7 +67,7 @@ def load(path: Path, _: Path) -> None:
 
 def convert_one(path: Path, scratch: Path) -> None:
     """What our users do, to the one volume in the path's folder."""
-    convert(path.parent.parent, scratch / "store", jobs=1)
+    convert(path.parent.parent, scratch / "store", jobs=0)
 
 
 def child(name: str, path: Path, tiny: Path) -> None:

@@ -183,6 +183,8 @@ def verify_command(store: str, source: Path | None, salt: str, as_json: bool) ->
         click.echo(f"{checked} volumes checked, {len(damage)} faults found")
         if damage:
             click.echo(f"next: delete what is damaged in {store} and run mixio convert again")
+        else:
+            click.echo("next: sample from it with mixio.MixtureDataset")
     if damage:
         click.get_current_context().exit(1)
 

@@ -71,7 +71,8 @@ def convert(
     workers = Workers(jobs, available_memory() if memory is None else memory, dask)
     made_with = settings_of(storage.url, salt=settings.salt if settings else "")
     settled = _settle(storage, made_with, settings, listed)
-    tasks = tasks_of(listed, settled, memory=workers.memory_each)
+    bound = None if dask and memory is None else workers.memory_each  # of other machines' memory we know nothing
+    tasks = tasks_of(listed, settled, memory=bound)
     with held(storage, f"{FOLDER}/lock"):
         if settings_of(storage.url, salt=settled.salt) not in (None, settled):
             raise StoreError(f"{storage.url}: another conversion has made this store meanwhile; run again")

@@ -19,7 +19,7 @@ from mixio.stores.storage import Storage
 from mixio.stores.tar import is_tar
 from mixio.stores.zarr import metadata_files
 
-NAME = f"{FOLDER}/journal"
+NAME = f"{FOLDER}/journal.jsonl"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ HOMES = {
     "numcodecs": {"mixio/blob.py"},
     "google_crc32c": {"mixio/blob.py"},
     "scipy": {"mixio/resample.py"},
+    "obstore": {"mixio/stores/objects.py"},
     "zarr": set(),
     "pydicom": {"mixio/readers/dicom_file.py"},
     "SimpleITK": {"mixio/readers/itk.py"},
@@ -73,7 +74,7 @@ def test_a_heavy_library_has_one_home(library: str) -> None:
 
 
 def test_importing_mixio_loads_no_heavy_library() -> None:
-    heavy = "torch nibabel zarr pyarrow numcodecs scipy numpy".split()
+    heavy = "obstore torch nibabel zarr pyarrow numcodecs scipy numpy".split()
     code = f"import sys, mixio; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 

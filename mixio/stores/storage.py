@@ -1,28 +1,61 @@
-"""Where the files of a store lie: a folder here, or a bucket elsewhere."""
+"""Where stores and sources lie: one small interface over a local folder and a place in an object store.
+
+A name is a relative path with "/" below the place's url. Whatever `write` returns from is whole and durable; what it
+fails in leaves what was there before. Nothing here lists a place: who needs to know what is there asks for names.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
+
+from mixio.errors import InvalidArgument
+from mixio.stores.local import LocalStorage
+from mixio.stores.objects import ObjectStorage
+
+OBJECT_SCHEMES = ("s3", "gs")
 
 
 class Storage(Protocol):
-    """Named byte strings; names are relative, with slashes."""
+    """A place for named objects; picklable, and opened anew in each process.
+
+    A missing object raises `FileNotFoundError` with its full url, whatever else goes wrong `StoreError`.
+    """
 
     @property
     def url(self) -> str:
-        """The place, as given."""
-        ...
+        """The place as it was given."""
 
-    def read(self, name: str) -> bytes: ...
-    def read_range(self, name: str, offset: int, length: int) -> bytes: ...
-    def write(self, name: str, pieces: bytes | Iterable[bytes]) -> None: ...
-    def create(self, name: str, data: bytes) -> bool: ...
-    def size(self, name: str) -> int | None: ...
-    def delete(self, name: str) -> None: ...
+    def read(self, name: str) -> bytes:
+        """The whole object."""
+
+    def read_range(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`; `StoreError` if the object ends before."""
+
+    def write(self, name: str, pieces: bytes | Iterable[bytes]) -> None:
+        """Put the object there, or replace it: all of it or nothing, durable on return."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Put the object there only if none is; whether it was."""
+
+    def size(self, name: str) -> int | None:
+        """Bytes of the object, None if it is missing."""
+
+    def delete(self, name: str) -> None:
+        """Take the object away; nothing happens if it is missing."""
+
+    def tag(self, name: str) -> str | None:
+        """A word that changes when the object does, None if it is missing."""
 
 
 def storage_of(location: str | Path) -> Storage:
-    """The storage at a path."""
-    from mixio.stores.local import LocalStorage
-
-    return LocalStorage(location)
+    """The place named by a path or by a url of `s3://bucket/...` or `gs://bucket/...`."""
+    text = str(location)
+    scheme, found, _ = text.partition("://")
+    if isinstance(location, Path) or not found:
+        return LocalStorage(text)
+    if scheme in OBJECT_SCHEMES and urlsplit(text).netloc:
+        return ObjectStorage(text)
+    if scheme in ("http", "https"):
+        raise InvalidArgument(f"{text}: web addresses are for sources only; a store lies at a path, s3:// or gs://")
+    raise InvalidArgument(f"{text}: not a place for a store; give a path, s3://bucket/... or gs://bucket/...")

@@ -1,0 +1,11 @@
+"""The names of objects, checked at the door of every place."""
+
+from mixio.errors import InvalidArgument
+
+
+def checked(name: str) -> str:
+    """The name, if it is a relative path of plain components; `InvalidArgument` otherwise."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\\" in name or "\0" in name:
+        raise InvalidArgument(f"{name!r} is no name of an object; expected components joined by '/', none of them '..'")
+    return name

@@ -1,0 +1,238 @@
+"""An object store as a place for objects: `s3://bucket/prefix` and `gs://bucket/prefix`, by obstore.
+
+Credentials and endpoints come from the usual environment variables. Requests are tried again with growing pauses while
+the server fails or the line drops. An object appears when its upload is complete: one PUT, or a multipart upload.
+
+obstore's threads do not survive a fork: used in a forked child of a process that used them, it hangs the child and may
+hang the parent too. So a forked child sends its requests to a helper, a fresh Python process of its own (`forked.py`).
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from mixio.errors import StoreError, require
+from mixio.stores.forked import ask
+from mixio.stores.names import checked
+
+PART = 16 * 2**20
+"""Bytes of one part of a multipart upload; S3 takes 10,000 parts, so 160 GB in all."""
+RETRY_SECONDS = 120
+_CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "1h"}
+_VARIABLES = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "gs": "GOOGLE_APPLICATION_CREDENTIALS"}
+_stores: dict[str, Any] = {}
+_owner: int | None = None
+"""The process whose obstore threads these are; a forked child inherits the number, not the threads."""
+
+
+@dataclass(frozen=True)
+class ObjectStorage:
+    """The objects below the prefix `url`."""
+
+    url: str
+
+    def read(self, name: str) -> bytes:
+        """The whole object, by one GET."""
+        return bytes(self._ask("read", name))
+
+    def read_range(self, name: str, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes from `offset`, by one GET."""
+        data = bytes(self._ask("read_range", name, offset, length)) if length else b""
+        if len(data) != length:
+            raise StoreError(
+                f"{self._full(name)}: expected {length} bytes at {offset}, got {len(data)}; the object was cut short"
+            )
+        return data
+
+    def write(self, name: str, pieces: bytes | Iterable[bytes]) -> None:
+        """One PUT of up to 16 MiB; what is larger goes up in parts, at most four in flight."""
+        if isinstance(pieces, bytes):
+            pieces = (pieces,)
+        source = iter(pieces)
+        head, size = [], 0
+        for piece in source:
+            head.append(piece)
+            size += len(piece)
+            if size > PART:
+                self._write_parts(name, chain(head, source))
+                return
+        self._ask("put", name, b"".join(head))
+
+    def _write_parts(self, name: str, pieces: Iterable[bytes]) -> None:
+        # The pieces go through a file, so that an error of their maker comes before the upload begins: no part of a
+        # failed object is left to pay for, and the upload can be sent from a helper process.
+        with NamedTemporaryFile(prefix="mixio-", suffix=".part") as file:
+            try:
+                for piece in pieces:
+                    file.write(piece)
+                file.flush()
+            except OSError as error:
+                raise StoreError(f"{file.name}: {error.strerror}; set TMPDIR to a folder with more space") from error
+            self._ask("put_file", name, file.name)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """A PUT with If-None-Match; one whose answer was lost and that was sent again says False though it is ours."""
+        return bool(self._ask("create", name, data))
+
+    def replace(self, name: str, data: bytes, tag: str) -> bool:
+        """A PUT that happens only if the object still has this tag; whether it did."""
+        return bool(self._ask("replace", name, data, tag))
+
+    def size(self, name: str) -> int | None:
+        """Bytes of the object, by one HEAD."""
+        found = self._ask("head", name)
+        return None if found is None else int(found["size"])
+
+    def delete(self, name: str) -> None:
+        """Delete the object."""
+        self._ask("delete", name)
+
+    def tag(self, name: str) -> str | None:
+        """The etag, and with gs:// the generation."""
+        found = self._ask("head", name)
+        return None if found is None else _tag_of(found)
+
+    def modified(self, name: str) -> str | None:
+        """Tag, size and time of change in one word."""
+        found = self._ask("head", name)
+        return None if found is None else f"{_tag_of(found)} {found['size']} {found['last_modified'].isoformat()}"
+
+    def names(self) -> list[tuple[str, int]]:
+        """Names and sizes of all objects below; for sources only."""
+        return [(str(name), int(size)) for name, size in self._ask("names", "")]
+
+    def download(self, name: str, path: Path) -> int:
+        """Stream the object into a file; bytes written."""
+        return int(self._ask("download", name, str(path)))
+
+    def _full(self, name: str) -> str:
+        return f"{self.url.rstrip('/')}/{name}"
+
+    def _ask(self, operation: str, name: str, *values: Any) -> Any:
+        global _owner
+        if operation != "names":
+            checked(name)
+        if _owner is None:
+            _owner = os.getpid()
+        if _owner != os.getpid():
+            return ask(self.url, operation, name, *values)
+        return perform(self.url, operation, name, *values)
+
+
+def perform(url: str, operation: str, name: str, *values: Any) -> Any:
+    """Do one operation in this process; the errors of obstore become ours."""
+    place = f"{url.rstrip('/')}/{name}"
+    with _told(place, url):
+        return _OPERATIONS[operation](_opened(url), name, *values)
+
+
+def _obstore() -> Any:
+    try:
+        import obstore
+        import obstore.exceptions
+        import obstore.store
+    except ImportError as error:
+        raise require("obstore", "cloud") from error
+    return obstore
+
+
+def _opened(url: str) -> Any:
+    if url not in _stores:
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        # An endpoint given as http:// was chosen with open eyes, a test server or one in the same rack.
+        client = {**_CLIENT, "allow_http": True} if endpoint.startswith("http://") and url[:2] == "s3" else _CLIENT
+        retry = {"max_retries": 8, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+        _stores[url] = _obstore().store.from_url(url, client_options=client, retry_config=retry)
+    return _stores[url]
+
+
+@contextmanager
+def _told(place: str, url: str) -> Iterator[None]:
+    errors = _obstore().exceptions
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{place}: no such object") from error
+    except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
+        raise StoreError(f"{place}: the server refused us; set {_VARIABLES[url[:2]]}, or ask for access") from error
+    except errors.BaseError as error:
+        reason = str(error).partition("\n")[0][:300]
+        raise StoreError(f"{place}: {reason}; check the network, the endpoint and the credentials") from error
+
+
+def _tag_of(found: Any) -> str:
+    return f"{found['e_tag']} {found['version'] or ''}".strip()
+
+
+def _put(store: Any, name: str, data: bytes) -> None:
+    _obstore().put(store, name, data, use_multipart=False)
+
+
+def _put_file(store: Any, name: str, path: str) -> None:
+    _obstore().put(store, name, Path(path), use_multipart=True, chunk_size=PART, max_concurrency=4)
+
+
+def _create(store: Any, name: str, data: bytes) -> bool:
+    try:
+        _obstore().put(store, name, data, mode="create")
+    except _obstore().exceptions.AlreadyExistsError:
+        return False
+    return True
+
+
+def _replace(store: Any, name: str, data: bytes, tag: str) -> bool:
+    etag, _, version = tag.partition(" ")
+    mode = {"e_tag": etag, **({"version": version} if version else {})}
+    try:
+        _obstore().put(store, name, data, mode=mode)
+    except (_obstore().exceptions.PreconditionError, FileNotFoundError):
+        return False
+    return True
+
+
+def _head(store: Any, name: str) -> Any:
+    try:
+        return _obstore().head(store, name)
+    except FileNotFoundError:
+        return None
+
+
+def _delete(store: Any, name: str) -> None:
+    try:
+        _obstore().delete(store, name)
+    except FileNotFoundError:
+        return
+
+
+def _names(store: Any, _: str) -> list[tuple[str, int]]:
+    return sorted((found["path"], found["size"]) for batch in _obstore().list(store) for found in batch)
+
+
+def _download(store: Any, name: str, path: str) -> int:
+    written = 0
+    with open(path, "wb") as file:
+        for piece in _obstore().get(store, name).stream(min_chunk_size=4 * 2**20):
+            written += file.write(piece)
+    return written
+
+
+_OPERATIONS: dict[str, Any] = {
+    "read": lambda store, name: bytes(_obstore().get(store, name).bytes()),
+    "read_range": lambda store, name, offset, length: bytes(
+        _obstore().get_range(store, name, start=offset, length=length)
+    ),
+    "put": _put,
+    "put_file": _put_file,
+    "create": _create,
+    "replace": _replace,
+    "head": _head,
+    "delete": _delete,
+    "names": _names,
+    "download": _download,
+}

@@ -1,0 +1,168 @@
+"""Every place keeps the same contract: whole objects or none, names checked, faults said in one line."""
+
+import errno
+import os
+import pickle
+import subprocess
+import sys
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from mixio.errors import InvalidArgument, StoreError
+from mixio.stores.objects import PART, ObjectStorage
+from mixio.stores.storage import Storage, storage_of
+from tests.servers import Proxy, forked, proxy, s3, s3_server  # noqa: F401
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "local":
+        return storage_of(tmp_path / "store")
+    return storage_of(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
+
+
+def test_what_is_written_is_read(place: Storage) -> None:
+    place.write("a/b/c", b"hello")
+    place.write("a/pieces", iter([b"ab", b"", b"cd"]))
+    place.write("empty", b"")
+    assert (place.read("a/b/c"), place.read("a/pieces"), place.read("empty")) == (b"hello", b"abcd", b"")
+    assert (place.size("a/b/c"), place.size("empty"), place.size("nothing")) == (5, 0, None)
+
+
+def test_a_range_is_exact_or_refused(place: Storage) -> None:
+    place.write("x", b"0123456789")
+    assert place.read_range("x", 3, 4) == b"3456"
+    for offset, length in ((8, 5), (50, 1)):
+        with pytest.raises(StoreError, match=r"/x: "):
+            place.read_range("x", offset, length)
+
+
+def test_a_missing_object_is_named_in_full(place: Storage) -> None:
+    for ask in (lambda: place.read("d/no"), lambda: place.read_range("d/no", 0, 1)):
+        with pytest.raises(FileNotFoundError, match=f"{place.url}/d/no: no such object"):
+            ask()
+    place.delete("d/no")
+    assert place.tag("d/no") is None
+
+
+def test_the_tag_changes_with_the_content(place: Storage) -> None:
+    place.write("x", b"one")
+    first = place.tag("x")
+    assert place.tag("x") == first
+    place.write("x", b"two")
+    assert place.tag("x") != first
+
+
+def test_only_the_first_creates(place: Storage) -> None:
+    assert place.create("x", b"first")
+    assert not place.create("x", b"second")
+    assert place.read("x") == b"first"
+    place.delete("x")
+    assert place.create("x", b"third")
+
+
+def test_a_failing_source_leaves_the_old_object(place: Storage) -> None:
+    def broken() -> Iterator[bytes]:
+        yield bytes(2 * PART)
+        raise RuntimeError("the maker failed")
+
+    place.write("x", b"old")
+    with pytest.raises(RuntimeError, match="the maker failed"):
+        place.write("x", broken())
+    assert place.read("x") == b"old"
+
+
+def test_a_large_object_goes_in_parts(place: Storage) -> None:
+    place.write("x", iter([b"a" * PART, b"b" * PART, b"c"]))
+    assert place.size("x") == 2 * PART + 1
+    assert place.read_range("x", PART - 1, 2) == b"ab"
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a//b", "", "a/../b", "./x", "a/"])
+def test_names_are_checked(place: Storage, name: str) -> None:
+    with pytest.raises(InvalidArgument, match="is no name of an object"):
+        place.size(name)
+
+
+def test_a_place_travels_by_pickle(place: Storage) -> None:
+    place.write("x", b"hello")
+    assert pickle.loads(pickle.dumps(place)).read("x") == b"hello"
+
+
+def test_a_forked_child_reads_and_writes_and_the_parent_goes_on(place: Storage) -> None:
+    place.write("x", b"of the parent")
+
+    def work() -> None:
+        assert place.read("x") == b"of the parent"
+        place.write("y", b"of the child")
+        place.write("large", iter([bytes(PART), b"1"]))
+        with pytest.raises(FileNotFoundError, match="no such object"):
+            place.read("no")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert forked(work) == 0
+    assert (place.read("y"), place.size("large")) == (b"of the child", PART + 1)
+
+
+def test_no_upload_is_left_open_by_a_failure(s3: str, s3_server: str) -> None:  # noqa: F811
+    test_a_failing_source_leaves_the_old_object(storage_of(f"{s3}/failing"))
+    client = boto3.client("s3", endpoint_url=s3_server)
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="bucket")
+
+
+def through(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:  # noqa: F811
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+    return ObjectStorage(f"s3://bucket/{uuid.uuid4().hex}")
+
+
+@pytest.mark.parametrize("fault", ["503", "drop"])
+def test_a_fault_of_the_server_is_tried_again(
+    s3: str,  # noqa: F811
+    proxy: Proxy,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+) -> None:
+    place = through(proxy, monkeypatch)
+    proxy.faults = [fault, fault]
+    place.write("x", b"hello")
+    proxy.faults = [fault]
+    assert place.read("x") == b"hello"
+    assert proxy.seen == 5
+
+
+def test_a_truncated_answer_is_never_data(
+    s3: str,  # noqa: F811
+    proxy: Proxy,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = through(proxy, monkeypatch)
+    place.write("x", b"0123456789" * 1000)
+    proxy.faults = ["truncate"] * 100
+    try:
+        assert place.read("x") == b"0123456789" * 1000
+    except StoreError as error:
+        assert "/x: " in str(error)  # noqa: PT017
+
+
+def test_places_that_are_none_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="web addresses are for sources only"):
+        storage_of("https://example.org/store")
+    with pytest.raises(InvalidArgument, match="not a place for a store"):
+        storage_of("ftp://example.org/store")
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys; from mixio.stores.storage import storage_of; place = storage_of(sys.argv[1])\n"
+        "place.write('x', b'old'); signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); place.write('x', bytes(5000))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert f"StoreError: {tmp_path}/x: {os.strerror(errno.EFBIG)}; check the disk's space" in ran.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"old"}
