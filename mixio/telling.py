@@ -27,17 +27,18 @@ _DICOM = re.compile(f"{_LETTER}{{2,}}\\^{_LETTER}|[{_UPPER}]{{2,}}, ?[{_UPPER}]{
 _CAPITAL = re.compile(f"[{_UPPER}][^{_UPPER}]*")
 _SHORTEST = 3
 _NO_NAMES = set(
-    """abdomen abdominal accession acquisition adc after amygdala angio anon anonymized aorta arm arterial artery atlas
-    average axial baseline before bias bladder body bone brain breast cancer cardiac carotid case cases cerebellum cervical
-    chest class clinical cohort colon contrast control coronal corrected cortex cropped data dataset derived diffusion
-    dose early fat femur final first flair followup foot gated gland gray grey hand head healthy heart hepatic high hip
-    hippocampus image images imaging kidney knee label labels lateral left lesion liver localizer low lower lumbar lung
-    mask masks mean medical metastases muscle native neck nodule normal normalized organ original pancreas parotid part
-    patient patients pelvis phantom phase pituitary portal post pre processed project prostate pulmonary raw reference
-    registered release report result results right sagittal sample scan scans second segmentation sequence series session
-    set shoulder site skull smooth soft source spine spleen split stage stomach structural study subject subjects task
-    test testing thigh thoracic thorax thyroid tibia tissue train training tumor tumour upper uterus validation vein
-    venous version vessel visit volume volumes water white whole""".split()
+    """abdomen abdominal accession acquisition adc after amygdala angio anon anonymized aorta arm arterial artery
+    atlas average axial baseline before bias bladder body bone brain breast cancer cardiac carotid case cases
+    cerebellum cervical chest class clinical cohort colon contrast control coronal corrected cortex cropped data
+    dataset derived diffusion dose early fat femur final first flair followup foot gated gland gray grey hand head
+    healthy heart hepatic high hip hippocampus image images imaging kidney knee label labels lateral left lesion
+    liver localizer low lower lumbar lung mask masks mean medical metastases muscle native neck nodule normal
+    normalized organ original pancreas parotid part patient patients pelvis phantom phase pituitary portal post
+    pre processed project prostate pulmonary raw reference registered release report result results right sagittal
+    sample scan scans second segmentation sequence series session set shoulder site skull smooth soft source spine
+    spleen split stage stomach structural study subject subjects task test testing thigh thoracic thorax thyroid
+    tibia tissue train training tumor tumour upper uterus validation vein venous version vessel visit volume
+    volumes water white whole""".split()
 )
 
 

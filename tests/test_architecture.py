@@ -17,8 +17,8 @@ MAY_IMPORT = {
     "tests": set(ROOMS),
 }
 ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob row stores
-manifest sources recipes splits settings journal prepare writer tasks telling workers packing quarantine convert allocation
-draws mixture patches store normalize ledger dataset loader verify inspection cli""".split()
+manifest sources recipes splits settings journal prepare writer tasks telling workers packing quarantine convert
+allocation draws mixture patches store normalize ledger dataset loader verify inspection cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
     "nibabel": {f"mixio/readers/{name}.py" for name in ("nifti", "analyze", "mgh")},

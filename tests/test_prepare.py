@@ -87,7 +87,7 @@ def test_nan_does_not_spread_when_a_volume_is_resampled() -> None:
 
 def bright_box() -> np.ndarray:
     voxels = np.zeros((20, 20, 20), np.int16)
-    voxels[4:12, 6:10, 8:16] = RNG.integers(500, 900, (8, 4, 8))
+    voxels[4:12, 6:10, 8:16] = np.random.default_rng(5).integers(500, 900, (8, 4, 8))
     return voxels
 
 
@@ -210,14 +210,11 @@ def test_a_label_map_has_the_smallest_type_that_holds_it(tmp_path: Path, stored:
 
 
 def test_several_label_maps_keep_their_names(tmp_path: Path) -> None:
-    labels = {name: write_nifti(tmp_path / f"{name}.nii", np.full((6, 5, 4), value, np.uint8), GRID)
-              for name, value in (("organ", 1), ("tumour", 2), ("label", 3))}  # fmt: skip
+    values = {"organ": 1, "tumour": 2, "label": 3}
+    maps = {name: np.full((6, 5, 4), value, np.uint8) for name, value in values.items()}
+    labels = {name: write_nifti(tmp_path / f"{name}.nii", voxels, GRID) for name, voxels in maps.items()}
     found = prepare(part_of(np.ones((6, 5, 4), np.int16)), source_of(labels), SETTINGS).labels
-    assert {name: set(np.unique(voxels)) for name, voxels in found.items()} == {
-        "organ": {1},
-        "tumour": {2},
-        "label": {3},
-    }
+    assert {name: set(np.unique(voxels)) for name, voxels in found.items()} == {n: {v} for n, v in values.items()}
 
 
 def test_label_maps_that_cannot_be_trusted_are_refused_by_their_name(tmp_path: Path) -> None:

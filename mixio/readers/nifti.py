@@ -15,8 +15,8 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from mixio.errors import SourceError
-from mixio.readers.analyze import analyze_layout, is_analyze
 from mixio.readers.affines import checked_affine, is_usable, stand_in
+from mixio.readers.analyze import analyze_layout, is_analyze
 from mixio.readers.frames import parts_of
 from mixio.readers.layout import Data, Layout, checked_dtype, checked_shape
 from mixio.readers.names import header_of, image_of
