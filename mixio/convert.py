@@ -24,7 +24,8 @@ from mixio.splits import choose_seed
 from mixio.stores.lease import Lease, held
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import ROOT, group_bytes
-from mixio.tasks import claims_of, tasks_of, telling_names
+from mixio.tasks import claims_of, tasks_of
+from mixio.telling import telling_names, telling_words
 from mixio.workers import Workers, available_memory
 from mixio.writer import STAGED, Task, Written, mark_of, room_for, write_volumes
 
@@ -112,7 +113,17 @@ def _say_what_is_to_come(sources: list[Source], settings: Settings, workers: Wor
             "%d jobs, up to %.1f GiB for a volume in each, %.1f GiB in all",
             max(1, workers.jobs), gib, gib * max(1, workers.jobs),
         )  # fmt: skip
-    telling = list(telling_names(sources))
+    _warn_of_names(sources, settings)
+
+
+def _warn_of_names(sources: list[Source], settings: Settings) -> None:
+    telling, words = list(telling_names(sources)), list(telling_words(sources))
+    if words:
+        logger.warning(
+            "%d keys, targets, domains or names of labels look like those of persons or like dates, the first: %s; "
+            "these columns are stored as they are: change what tells too much",
+            len(words), words[0],
+        )  # fmt: skip
     if telling and settings.keep_names:
         logger.warning(
             "%d names look like those of persons or like dates, and --keep-names stores them; the first: %s",

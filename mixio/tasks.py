@@ -1,23 +1,22 @@
-"""From sources to tasks: what is decided about a volume before it is opened, and whether names tell too much."""
+"""From sources to tasks: what is decided about a volume before it is opened."""
 
 import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from mixio.errors import InvalidArgument
 from mixio.journal import Claim
+from mixio.readers import is_volume
 from mixio.settings import Settings
 from mixio.sources import Names, Source
 from mixio.splits import explicit_splits, split_of
 from mixio.stores.tar import RESERVED
 from mixio.writer import Task, stamps_of
 
-_DATE = re.compile(
-    r"(?<!\d)((19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])|(0[1-9]|[12]\d|3[01])[-_.](0[1-9]|1[0-2])[-_.](19|20)\d\d)(?!\d)"
-)
-_NAME = re.compile(r"(?<![A-Za-z])[A-Z][a-z]{2,}(\^|[_ ,-]{1,2})[A-Z][a-z]{2,}(?![A-Za-z])|[A-Z]{2,}\^[A-Z]{2,}")
+_PART = re.compile(r"(?P<whole>.+)_(s[0-9a-f]{8}(-t[0-9]{4,})?|t[0-9]{4,})")
+"""The key of a frame or series: that of its source, and what tells it from its siblings."""
 
 
 def tasks_of(sources: Sequence[Source], settings: Settings, *, memory: int | None = None) -> list[Task]:
@@ -39,9 +38,25 @@ def tasks_of(sources: Sequence[Source], settings: Settings, *, memory: int | Non
             memory=memory,
         )
         if task.name in tasks:
-            raise InvalidArgument(f"{source.name} and {tasks[task.name].source.name} would both be {task.name}")
+            raise InvalidArgument(
+                f"{source.name} and {tasks[task.name].source.name} would both be {task.name}; "
+                "give one of them another name in a column key"
+            )
         tasks[task.name] = task
+    _refuse_names_of_parts(tasks, settings)
     return [tasks[name] for name in sorted(tasks)]
+
+
+def _refuse_names_of_parts(tasks: dict[str, Task], settings: Settings) -> None:
+    """A source that is named as a frame or series of another one could overwrite that."""
+    for name, task in tasks.items():
+        part = _PART.fullmatch(name)
+        whole = tasks.get(part["whole"]) if part else None
+        if whole and (settings.frames == "each" or not is_volume(whole.source.path)):
+            raise InvalidArgument(
+                f"{task.source.name} would be {name}, which may be a part of {whole.source.name}; "
+                "give one of them another name in a column key"
+            )
 
 
 def _tar_key(source: Source, key: str) -> str:
@@ -68,12 +83,3 @@ def place_of(task: Task) -> str:
     """Where a task's source lies, hashed."""
     place = os.fsencode(task.source.path.resolve()) if task.source.url is None else task.source.url.encode()
     return hashlib.sha256(place).hexdigest()[:16]
-
-
-def telling_names(sources: Iterable[Source]) -> Iterator[str]:
-    """Paths and subjects, as the table gives them, that look like a person's name or a date."""
-    for source in sources:
-        for text in dict.fromkeys((source.name, source.subject)):
-            if _DATE.search(text) or _NAME.search(text):
-                yield text
-                break
