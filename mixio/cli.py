@@ -88,7 +88,7 @@ def convert_command(
             jobs=jobs,
             memory=parse_bytes(memory) if memory else None,
             dask=dask,
-            progress=lambda so_far, total: reporter.update(_done(so_far), total, faults=len(so_far.faults)),
+            progress=lambda so_far, total: reporter.update(so_far.done, total, faults=len(so_far.faults)),
         )
     if as_json:
         click.echo(json.dumps(asdict(summary)))
@@ -106,10 +106,6 @@ def _settings_given(options: dict[str, Any]) -> dict[str, Any]:
     if "shard_size" in given:
         given["shard_size"] = parse_bytes(given["shard_size"])
     return given
-
-
-def _done(summary: Summary) -> int:
-    return summary.converted + summary.found + len(summary.faults)
 
 
 def _print_summary(summary: Summary) -> None:

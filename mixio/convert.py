@@ -17,7 +17,8 @@ from mixio.errors import MixioError, SourceTooLarge, StoreError, WorkerDied
 from mixio.journal import Claim, Entry, Journal
 from mixio.manifest import remove_manifest, write_manifest
 from mixio.packing import Packer
-from mixio.quarantine import Fault, write_quarantine
+from mixio.quarantine import Fault, entry_of, write_quarantine
+from mixio.row import Row
 from mixio.settings import FOLDER, Settings, settings_of, write_settings
 from mixio.sources import Source, read_sources
 from mixio.splits import choose_seed
@@ -34,9 +35,13 @@ logger = logging.getLogger("mixio")
 
 @dataclass
 class Summary:
-    """What a conversion did; `found` sources were in the store already."""
+    """What a conversion did: `done` sources were seen to, `found` sources were in the store already.
+
+    `faults` are those of this conversion's sources; the quarantine has them of all that were ever converted.
+    """
 
     store: str
+    done: int = 0
     converted: int = 0
     found: int = 0
     faults: list[Fault] = field(default_factory=list)
@@ -65,6 +70,8 @@ def convert(
     free); or the Dask cluster at the address `dask`, or a `local` one. Raises `InvalidArgument` for wrong sources or
     settings, before anything is written, and `StoreError` if the store cannot be written.
     """
+    if dask and "://" not in str(store):
+        sources, store = Path(sources).absolute(), Path(store).absolute()  # workers have working folders of their own
     storage = storage_of(store)
     listed = read_sources(Path(sources))
     jobs = cpu_count() or 1 if jobs is None else jobs
@@ -147,7 +154,7 @@ class _Run:
         self._lease = lease
         self._journal = Journal(storage)
         self._packer = Packer(storage, self._journal, settings) if settings.container == "webdataset" else None
-        self._faults: list[tuple[Task, Fault]] = []
+        self._told: dict[str, list[dict[str, str]]] = {}
         self._claims: dict[str, Claim] = {}
         self._pending: list[Task] = []
         self._total = 0
@@ -156,7 +163,7 @@ class _Run:
     def plan(self, tasks: list[Task]) -> None:
         """Find out which sources are to be converted; refuses those that would overwrite others."""
         self._total = len(tasks)
-        self._claims = {claim.source: claim for claim in claims_of(tasks)}
+        self._claims = {claim.source: claim for claim in claims_of(tasks, known=self._journal.entry)}
         self._journal.refuse_clashes(list(self._claims.values()))
         paths = {path for entry in self._entries_of(tasks) for path in entry.paths}
         lost = {path for path in paths if self._is_lost(path)}
@@ -164,14 +171,13 @@ class _Run:
         torn |= {entry.claim.source for entry in self._entries_of(tasks) if lost & set(entry.paths)}
         self._journal.remove(*sorted(torn))
         self._pending = [task for task in map(self._recognised, tasks) if task is not None]
-        self.summary.found = len(tasks) - len(self._pending)
+        self.summary.found = self.summary.done = len(tasks) - len(self._pending)
         if any(self._journal.entry(task.source_id) for task in self._pending):
             remove_manifest(self._storage)  # it must not describe volumes that are being replaced
         pending = {task.source_id for task in self._pending}
         for task in tasks:
             entry = self._journal.entry(task.source_id) if task.source_id not in pending else None
-            for part, reason in (entry.refused if entry else {}).items():
-                self._fault(task, reason, part=part)
+            self._tell_refused(task, entry.refused if entry else {})
         if self._packer:
             self._packer.expect(self._pending)
 
@@ -186,13 +192,13 @@ class _Run:
     def _recognised(self, task: Task) -> Task | None:
         """The task, with what is known of its source; None if it is finished."""
         entry, claim = self._journal.entry(task.source_id), self._claims[task.source_id]
+        taken = self._journal.parts_of_others(task.name, task.source_id)
         if entry is None:
-            return task
-        if entry.claim.told != claim.told:
-            return replace(task, replaces=True)
-        if claim.stamp is not None and entry.claim.stamp == claim.stamp and entry.claim.place == claim.place:
+            return replace(task, taken=taken)
+        is_retold, is_moved = entry.claim.told != claim.told, entry.claim.place != claim.place
+        if not is_retold and not is_moved and claim.stamp is not None and entry.claim.stamp == claim.stamp:
             return None
-        return replace(task, replaces=True, known=entry.digest, moved=entry.claim.place != claim.place)
+        return replace(task, replaces=True, known=entry.digest, retold=is_retold, moved=is_moved, taken=taken)
 
     def _is_overwritten(self, source: str) -> bool:
         """Whether a volume of a source was being replaced when its conversion ended, with or without an answer."""
@@ -211,35 +217,36 @@ class _Run:
         large: list[Task] = []
         function = partial(write_volumes, self._storage.url)
         for task, outcome in self._workers.run(function, self._begun(self._pending)):
-            if isinstance(outcome, SourceTooLarge) and self._may_fit_alone(task, outcome):
+            if isinstance(outcome, SourceTooLarge | MemoryError) and self._may_fit_alone(task, outcome):
                 large.append(replace(task, memory=self._workers.memory))
             else:
                 self._take(task, outcome)
         alone = replace(self._workers, jobs=min(1, self._workers.jobs))
-        for task, outcome in alone.run(function, large):
+        for task, outcome in alone.run(function, large) if large else ():
             self._take(task, outcome)
 
-    def _may_fit_alone(self, task: Task, refusal: SourceTooLarge) -> bool:
-        return (
-            task.memory is not None
-            and task.memory < self._workers.memory
-            and room_for(refusal.needed) <= self._workers.memory
-        )
+    def _may_fit_alone(self, task: Task, refusal: SourceTooLarge | MemoryError) -> bool:
+        most = self._workers.memory
+        needed = room_for(refusal.needed) if isinstance(refusal, SourceTooLarge) else 0
+        return task.memory is not None and task.memory < most and needed <= most
 
     def _take(self, task: Task, outcome: Written | BaseException) -> None:
         self._lease.check()
         if isinstance(outcome, Written):
             self._add(task, outcome)
-        elif isinstance(outcome, StoreError | OSError):
+        elif isinstance(outcome, StoreError):
             raise StoreError(
                 f"{self._storage.url}: cannot be written ({outcome}); mend that and run again"
             ) from outcome
         elif isinstance(outcome, Exception):
-            if task.replaces and self._is_overwritten(task.source_id):
-                self._journal.remove(task.source_id)
+            entry = self._journal.entry(task.source_id)
+            if entry and (self._is_overwritten(task.source_id) or entry.claim.split != task.split):
+                self._journal.remove(task.source_id)  # replaced in part, or of a split that its subject has left
             self._fault(task, _reason(task, outcome))
         else:
             raise outcome
+        self._journal.fail(task.source_id, self._told.get(task.source_id, []))
+        self.summary.done += 1
         if task.replaces:
             self._storage.delete(mark_of(task.source_id))
         if self._packer:
@@ -252,25 +259,36 @@ class _Run:
         if written.is_unchanged:
             self._journal.see(claim)
             self.summary.found += 1
-            return
-        taken = [row.name for row in written.rows if self._journal.owner_of(row.name) not in (None, task.source_id)]
-        if taken:
-            self._fault(task, f"{task.source.path.name}: {taken[0]} is in the store already, from another source")
+            entry = self._journal.entry(task.source_id)
+            self._tell_refused(task, entry.refused if entry else {})
             return
         rows = written.rows
+        self._refuse_unseen(rows)
         entry = Entry(claim, written.digest, tuple(r.name for r in rows), tuple(r.path for r in rows), written.refused)
         self._journal.add(entry, rows)
-        for part, reason in written.refused.items():
-            self._fault(task, reason, part=part)
+        self._tell_refused(task, written.refused)
         self.summary.converted += len(rows)
         self.summary.source_bytes += written.source_bytes
         self.summary.stored_bytes += sum(blob.nbytes for row in rows for blob in row.blobs)
+
+    def _refuse_unseen(self, rows: Sequence[Row]) -> None:
+        """A worker of a cluster may have written where it alone can see it."""
+        for row in rows if self._workers.dask else ():
+            if self._storage.size(row.blobs[0].path) != row.blobs[0].nbytes:
+                raise StoreError(
+                    f"{self._storage.url}: what a Dask worker wrote there is not seen here; the store must be at a "
+                    "path, or in a bucket, that is the same for all"
+                )
+
+    def _tell_refused(self, task: Task, refused: dict[str, str]) -> None:
+        for part, reason in refused.items():
+            self._fault(task, reason, part=part)
 
     def _fault(self, task: Task, reason: str, *, part: str = "") -> None:
         place = task.source.url or str(task.source.path)
         item = part or task.source.item
         fault = Fault(f"{place}#{item}" if item else place, reason)
-        self._faults.append((task, fault))
+        self._told.setdefault(task.source_id, []).append(entry_of(task, fault))
         self.summary.faults.append(fault)
 
     def finish(self) -> None:
@@ -278,12 +296,11 @@ class _Run:
         if self._packer:
             self._packer.finish()
         self._lease.check()
-        write_quarantine(self._storage, self._faults, self._settings)
+        write_quarantine(self._storage, self._journal.faults(), self._settings)
         names = self._journal.names()
         if not names:
-            raise StoreError(
-                f"{self._storage.url}: not one source could be converted; the first fault: {self._faults[0][1].reason}"
-            )
+            first = self.summary.faults[0].reason
+            raise StoreError(f"{self._storage.url}: not one source could be converted; the first fault: {first}")
         if self._settings.container == "zarr":
             for domain in sorted({name.partition("/")[0] for name in names}):
                 self._storage.write(f"{domain}/{ROOT}", group_bytes({}))

@@ -6,6 +6,7 @@ about going on is kept in memory; rows are read back line by line when the manif
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -57,32 +58,49 @@ class Journal:
         self._owners: dict[str, str] = {}
         self.superseded: set[str] = set()
         """Files that held a volume which now lies elsewhere, or nowhere; a tar among them may hold others still."""
+        self._faults: dict[str, list[dict[str, str]]] = {}
+        self._uncommitted: list[tuple[dict[str, Any], Position]] = []
         self.unsettled: set[str] = set()
         """Sources that were being converted again, of which nothing has been heard: their files may be replaced."""
         self._line = lru_cache(4)(self._decoded)
         for position, line in self._log:
             self._take(json.loads(line), position)
+        self._uncommitted.clear()
+        self._sorted = sorted(self._owners)
 
     def _take(self, line: dict[str, Any], position: Position) -> None:
-        rows = line.get("rows", [])
+        if "row" in line:
+            self._uncommitted.append((line["row"], position))
+            return
         if "claim" in line:
             self._replace(_entry(line))
-            for row in rows:
+            for index, row in enumerate(line["rows"]):
+                self._where[_name(row)] = position, index
                 self.superseded -= files_of_volume(row_from_dict(row)) if self.superseded else set()
+        elif "packed" in line:
+            self._commit(int(line["packed"]))
         elif "seen" in line:
             self._see(Claim(**line["seen"]))
         elif "begun" in line:
             self.unsettled.add(line["begun"])
         elif "gone" in line:
             self._remove(line["gone"])
-        for index, row in enumerate(rows):
-            name = f"{row['domain']}/{row['key']}"
-            if "packed" in line and self._owners.get(name) != row["source"]:
+        elif "faults" in line:
+            self._faults[line["of"]] = line["faults"]
+        self._uncommitted.clear()
+
+    def _commit(self, count: int) -> None:
+        """Take note that volumes lie in a tar, unless a line of them is missing: then they are packed once more."""
+        if len(self._uncommitted) != count:
+            self.superseded |= {row["path"] for row, _ in self._uncommitted}
+            return
+        for row, position in self._uncommitted:
+            name = _name(row)
+            if self._owners.get(name) != row["source"]:
                 self.superseded.add(row["path"])  # the line of its source was damaged: the tar holds one too many
                 continue
-            self._where[name] = position, index
-            if "packed" in line:
-                self._move(row["source"], name, row["path"])
+            self._where[name] = position, 0
+            self._move(row["source"], name, row["path"])
 
     def _see(self, claim: Claim) -> None:
         self.unsettled.discard(claim.source)
@@ -144,7 +162,7 @@ class Journal:
 
     def _decoded(self, position: Position) -> dict[str, Any]:
         line: dict[str, Any] = json.loads(self._log.read(position))
-        return line
+        return {"rows": [line["row"]]} if "row" in line else line
 
     def add(self, entry: Entry, rows: Sequence[Row]) -> None:
         """Record a source whose volumes are written."""
@@ -155,13 +173,23 @@ class Journal:
         """Record that a source is what it was, although its stamp or place changed."""
         self._append({"seen": vars(claim)})
 
-    def pack(self, path: str, rows: Sequence[Row]) -> None:
-        """Record that volumes lie in the tar at `path` now."""
-        self._append({"packed": path, "rows": _dicts(rows)})
+    def pack(self, rows: Sequence[Row]) -> None:
+        """Record that volumes lie in the tar that their rows name; a line each, which the last line makes valid."""
+        self._append(*({"row": row} for row in _dicts(rows)), {"packed": len(rows)})
 
-    def _append(self, line: dict[str, Any]) -> None:
-        (position,) = self._log.append([json.dumps(line).encode()])
-        self._take(line, position)
+    def fail(self, source: str, faults: list[dict[str, str]]) -> None:
+        """Record what is wrong with a source now, or that nothing is."""
+        if self._faults.get(source, []) != faults:
+            self._append({"of": source, "faults": faults})
+
+    def faults(self) -> list[dict[str, str]]:
+        """What is wrong with any source that was ever converted here, as it was told last."""
+        return [fault for faults in self._faults.values() for fault in faults]
+
+    def _append(self, *lines: dict[str, Any]) -> None:
+        positions = self._log.append([json.dumps(line).encode() for line in lines])
+        for line, position in zip(lines, positions, strict=True):
+            self._take(line, position)
 
     def begin(self, source: str) -> None:
         """Record that a source is about to be converted again."""
@@ -190,20 +218,21 @@ class Journal:
                     f"{claim.name}: its subject is in the split {splits[claim.subject]!r} of the store, "
                     f"not in {claim.split!r}; a subject's scans belong to one split"
                 )
-            self._refuse_another_file(claim)
 
-    def _refuse_another_file(self, claim: Claim) -> None:
-        entry = self._entries.get(claim.source)
-        if entry and entry.claim.place != claim.place and _sizes_and_times(entry.claim) != _sizes_and_times(claim):
-            raise InvalidArgument(
-                f"{claim.name}: its path in the table is that of another file, converted before from another "
-                "folder; make the paths of the two tables differ, or use a new store"
-            )
+    def parts_of_others(self, name: str, source: str) -> frozenset[str]:
+        """Volumes of other sources that a part of the source `name` could be called."""
+        first = bisect_left(self._sorted, f"{name}_")
+        found = []
+        while first < len(self._sorted) and self._sorted[first].startswith(f"{name}_"):
+            if self._owners.get(self._sorted[first]) != source:
+                found.append(self._sorted[first])
+            first += 1
+        return frozenset(found)
 
 
 def _entry(line: dict[str, Any]) -> Entry:
     rows = line["rows"]
-    names = tuple(f"{row['domain']}/{row['key']}" for row in rows)
+    names = tuple(map(_name, rows))
     return Entry(Claim(**line["claim"]), line["digest"], names, tuple(row["path"] for row in rows), line["refused"])
 
 
@@ -214,8 +243,8 @@ def files_of_volume(row: Row) -> set[str]:
     return {blob.path for blob in row.blobs} | set(metadata_files(row))
 
 
-def _sizes_and_times(claim: Claim) -> str:
-    return (claim.stamp or "").partition(".")[0]
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['domain']}/{row['key']}"
 
 
 def _dicts(rows: Sequence[Row]) -> list[dict[str, Any]]:

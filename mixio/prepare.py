@@ -6,8 +6,10 @@ Everything here is a function of the source and the settings, so that converting
 verifying can compare a store with the originals.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from mixio.content import Content, describe
 from mixio.errors import SourceError, SourceTooLarge
 from mixio.preprocess import background_of, crop, fill_nonfinite, ras_axes, to_ras
 from mixio.readers import Part, ReadOptions, read_parts
-from mixio.resample import resample, resample_label
+from mixio.resample import resample, resample_label, resampled_shape
 from mixio.settings import Settings
 from mixio.sources import Source
 from mixio.volume import Volume
@@ -52,8 +54,23 @@ def options_of(source: Source, settings: Settings, *, max_bytes: int | None = No
     )
 
 
-def prepare(part: Part, source: Source, settings: Settings) -> Prepared:
-    """One part of a source as it will be stored; raises `SourceError` if it, or a label map, cannot be trusted."""
+def part_name(part: Part, settings: Settings) -> str:
+    """What tells a part from its siblings in the store: hashed with the salt, for it may come of an identifier."""
+    if settings.keep_names or not settings.salt or not part.name:
+        return part.name
+    series, _, frame = part.name.rpartition("-") if "-" in part.name else (part.name, "", "")
+    if not series.startswith("s"):
+        return part.name
+    hashed = hashlib.sha256(f"{settings.salt}\0{series}".encode()).hexdigest()[:8]
+    return f"s{hashed}-{frame}" if frame else f"s{hashed}"
+
+
+def prepare(part: Part, source: Source, settings: Settings, *, max_bytes: int | None = None) -> Prepared:
+    """One part of a source as it will be stored.
+
+    Raises `SourceError` if it, or a label map, cannot be trusted, and `SourceTooLarge` if its voxels, or those of a
+    label map, take more than `max_bytes`.
+    """
     name = source.path.name
     volume, nonfinite = fill_nonfinite(to_ras(part.volume))
     share = nonfinite / volume.voxels.size
@@ -62,10 +79,10 @@ def prepare(part: Part, source: Source, settings: Settings) -> Prepared:
             f"{name}: {share:.2%} of its voxels are NaN or infinite, more than {settings.max_nonfinite:.2%}; "
             "raise --max-nonfinite to take them for background"
         )
-    if settings.spacing is not None:
-        volume = resample(volume, settings.spacing)
     try:
-        volume, error = cast(volume, settings.dtype)
+        volume, error = _resampled(volume, settings, max_bytes=max_bytes)
+    except SourceTooLarge as refusal:
+        raise SourceTooLarge(f"{name}: {refusal}", needed=refusal.needed) from refusal
     except SourceError as refusal:
         raise SourceError(f"{name}: {refusal}") from refusal
     background = background_of(volume.voxels)
@@ -73,7 +90,8 @@ def prepare(part: Part, source: Source, settings: Settings) -> Prepared:
     if settings.crop_foreground and content.foreground_fraction > 0:
         volume = crop(volume, content.foreground_box)
         content = describe(volume, background, source.modality)
-    labels = {name: _label(name, volume, part, source, settings) for name in sorted(source.labels)}
+    reading = options_of(source, settings, max_bytes=max_bytes)
+    labels = {name: _label(name, volume, part, source, reading) for name in sorted(source.labels)}
     return Prepared(
         volume=replace(volume, unit=_unit(volume, source) or _evident_unit(source, content)),
         background=background,
@@ -84,6 +102,25 @@ def prepare(part: Part, source: Source, settings: Settings) -> Prepared:
         quantization_error=error,
         notes=dict(part.notes),
     )
+
+
+def _resampled(volume: Volume, settings: Settings, *, max_bytes: int | None) -> tuple[Volume, float]:
+    """The volume in the spacing and type of the settings, and the largest error of casting.
+
+    What becomes real numbers does so first, so that interpolating does not round to stored steps.
+    """
+    if settings.spacing is None:
+        return cast(volume, settings.dtype)
+    shape = resampled_shape(volume, settings.spacing)
+    needed = prod(shape) * max(volume.voxels.itemsize, 4)
+    if max_bytes is not None and needed > max_bytes:
+        told = "x".join(map(str, shape))
+        raise SourceTooLarge(f"resampled to {told} voxels it takes {needed} bytes", needed=needed)
+    first = 0.0
+    if settings.dtype in ("float16", "float32"):
+        volume, first = cast(volume, "float32")
+    volume, second = cast(resample(volume, settings.spacing), settings.dtype)
+    return volume, first + second
 
 
 def _unit(volume: Volume, source: Source) -> str | None:
@@ -110,11 +147,11 @@ def _codes(volume: Volume) -> str:
     return "".join(letters)
 
 
-def _label(name: str, image: Volume, part: Part, source: Source, settings: Settings) -> NDArray[Any]:
+def _label(name: str, image: Volume, part: Part, source: Source, reading: ReadOptions) -> NDArray[Any]:
     """A label map on the image's grid, brought there by world coordinates where its own grid is another."""
     path = source.labels[name]
     try:
-        label = _read_label(path, part, source, settings)
+        label = _read_label(path, part, reading)
         return _smallest(resample_label(label, image))
     except SourceTooLarge:
         raise
@@ -124,10 +161,10 @@ def _label(name: str, image: Volume, part: Part, source: Source, settings: Setti
         raise SourceError(f"{told} (label map {name!r} of {source.path.name})") from refusal
 
 
-def _read_label(path: Path, image: Part, source: Source, settings: Settings) -> Volume:
+def _read_label(path: Path, image: Part, reading: ReadOptions) -> Volume:
     """The one volume of a label map, RAS+, whose place in the world is as well known as that of its image."""
     # "each" finds out that there are several without a hint at --frames, which is about images.
-    options = ReadOptions(frames="each", assume_affine=settings.assume_affine, spacing=source.spacing)
+    options = replace(reading, frames="each", item=None)
     parts = list(islice(read_parts(path, options), 2))
     if len(parts) != 1:
         raise SourceError("a label map of several volumes, expected one; split it, and list each as label:<name>")

@@ -7,7 +7,7 @@ to be shared. Who converted finds the true names in `.mixio/quarantine.jsonl`, w
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from mixio.readers import files_of, stem_of
 from mixio.readers.names import IMAGES, PAIRS
@@ -30,11 +30,11 @@ class Fault:
     reason: str
 
 
-def write_quarantine(storage: Storage, faults: Sequence[tuple[Task, Fault]], settings: Settings) -> None:
-    """Write both lists, sorted by source, or remove them where there is no fault."""
-    ordered = sorted(faults, key=lambda item: (item[1].source, item[1].reason))
-    named = [asdict(fault) for _, fault in ordered]
-    public = named if settings.keep_names else [_hashed(task, fault) for task, fault in ordered]
+def write_quarantine(storage: Storage, faults: Sequence[dict[str, str]], settings: Settings) -> None:
+    """Write both lists of what `entry_of` made, sorted by source, or remove them where there is no fault."""
+    ordered = sorted(faults, key=lambda fault: (fault["source"], fault["reason"]))
+    named = [{"source": fault["source"], "reason": fault["reason"]} for fault in ordered]
+    public = named if settings.keep_names else [{"source": f["id"], "reason": f["hashed"]} for f in ordered]
     for name, lines in ((PRIVATE, named), (NAME, public)):
         if lines:
             storage.write(name, "".join(json.dumps(line) + "\n" for line in lines).encode())
@@ -42,14 +42,19 @@ def write_quarantine(storage: Storage, faults: Sequence[tuple[Task, Fault]], set
             storage.delete(name)
 
 
-def _hashed(task: Task, fault: Fault) -> dict[str, str]:
-    """The fault without the names of its files; a longer name is taken out before one that is part of it."""
+def entry_of(task: Task, fault: Fault) -> dict[str, str]:
+    """A fault as the journal keeps it: with names, and without."""
+    return {"source": fault.source, "reason": fault.reason, "id": task.source_id, "hashed": _hashed(task, fault)}
+
+
+def _hashed(task: Task, fault: Fault) -> str:
+    """The reason without the names of its files; a longer name is taken out before one that is part of it."""
     names = sorted(_names_of(task.source), key=len, reverse=True)
     reason = re.sub(rf"^({'|'.join(map(re.escape, names))}): ", "", fault.reason)
     for name in names:
         start = "^" if len(name) < _TELLING else ""  # a folder named 3 is not each 3 of the sentence
         reason = re.sub(rf"{start}(?<![^\W_]){re.escape(name)}(?![^\W_])", task.source_id, reason)
-    return {"source": task.source_id, "reason": reason}
+    return reason
 
 
 def _names_of(source: Source) -> set[str]:

@@ -16,6 +16,9 @@ from mixio.readers import FRAMES
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import ROOT, SCHEMA_VERSION, read_attributes, root_bytes
 
+ALGORITHM = 1
+"""Counts up when the same settings come to mean other bytes."""
+
 CONTAINERS = ("zarr", "webdataset")
 FOLDER = ".mixio"
 """What a conversion keeps for itself, in the store."""
@@ -90,7 +93,8 @@ class Settings:
     def recorded(self) -> dict[str, Any]:
         """What the store says of them: all but the salt."""
         values = asdict(self)
-        return {**values, "spacing": list(self.spacing) if self.spacing else None, "salt": _salt_check(self.salt)}
+        values |= {"spacing": list(self.spacing) if self.spacing else None, "salt": _salt_check(self.salt)}
+        return {"algorithm": ALGORITHM, **values}
 
     @property
     def identity(self) -> str:
@@ -123,6 +127,8 @@ def settings_of(store: str | Path, *, salt: str = "") -> Settings | None:
     attributes = read_attributes(storage, COPY if is_lost and storage.size(COPY) is not None else ROOT)
     check_version(int(attributes.get("schema_version", 0)), storage.url)
     values = dict(attributes["settings"])
+    if values.pop("algorithm", ALGORITHM) != ALGORITHM:
+        raise StoreError(f"{storage.url}: was made by a mixio that converts otherwise; convert into a new store")
     if values["salt"] != _salt_check(salt):
         raise StoreError(
             f"{storage.url}: its names were hashed with another salt; give the one it was made with (--salt)"

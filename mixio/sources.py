@@ -29,6 +29,8 @@ TABLES = (".csv", ".jsonl", ".parquet")
 Spacing = tuple[float, float, float]
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _KEY = re.compile(r"[A-Za-z0-9._-]+")
+_LONGEST_KEY = 150
+"""What file systems and tars bear, suffixes and names of parts included."""
 _MODALITY_WORDS = {"ct": "CT", "pet": "PET", "mr": "MR", "mri": "MR", "t1": "MR", "t2": "MR", "flair": "MR"}
 
 
@@ -67,7 +69,9 @@ class Names:
         if self.keep:
             parts = Path(name).with_name(_key_stem(Path(name).name)).parts
             parts = parts[1:] if len(parts) > 1 and slug(parts[0]) == domain else parts
-            return re.sub(r"[^A-Za-z0-9._-]", "_", "_".join(parts))
+            key = re.sub(r"[^A-Za-z0-9._-]", "_", "_".join(parts))
+            key = f"{key[:-4]}_tar" if key.endswith(".tar") else key
+            return key if len(key) <= _LONGEST_KEY else f"{key[:100]}_{self._hash(name)[:12]}"
         return f"case-{self._hash(name)[:12]}"
 
     def subject(self, name: str) -> str:
@@ -116,13 +120,16 @@ def _refuse_one_name_for_many(sources: list[Source], location: Path) -> None:
     for source in sources:
         subjects.setdefault(source.domain, []).append(source)
     for domain, members in subjects.items():
-        stems = {_stem(source.path) for source in members}
-        files = {source.url or source.path for source in members}
-        if len(files) > 1 and len(stems) == 1 and {source.subject for source in members} == stems:
-            raise InvalidArgument(
-                f"{location}: all {len(files)} volumes of {domain} are named {stems.pop()!r}; "
-                "say whose they are in a column subject"
-            )
+        places: dict[str, set[str]] = {}
+        for source in members:
+            if source.subject == _stem(source.path):
+                places.setdefault(source.subject, set()).add(source.url or str(source.path))
+        for stem, files in places.items():
+            if len(files) > 1:
+                raise InvalidArgument(
+                    f"{location}: {len(files)} volumes of {domain} are named {stem!r}; "
+                    "say whose they are in a column subject"
+                )
 
 
 def slug(text: str) -> str:
@@ -164,7 +171,7 @@ def _volumes_in(folder: Path) -> list[Path]:
     """The files that are volumes by name, and the folders that hold DICOM: by name, or two levels down by content."""
     found = []
     walked: set[tuple[int, int]] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse_unreadable):
         here = Path(place)
         status = here.stat()
         if (status.st_dev, status.st_ino) in walked:  # a link to where we have been
@@ -181,6 +188,10 @@ def _volumes_in(folder: Path) -> list[Path]:
         if first:
             found.append(here if depth else first)
     return found
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise InvalidArgument(f"{error.filename}: cannot be looked into ({error.strerror}); mend that, or list its volumes")
 
 
 def _is_dicom(path: Path) -> bool:
@@ -261,6 +272,8 @@ def _check(values: dict[str, str], where: str) -> None:
     for name in names:
         if not _KEY.fullmatch(name) or set(name) == {"."} or name == "zarr.json":
             raise InvalidArgument(f"{where}: {name!r} is not a valid key; use letters, digits, '.', '_' and '-'")
+        if len(name) > _LONGEST_KEY or name.endswith(".tar"):
+            raise InvalidArgument(f"{where}: {name!r} is not a valid key; it must be shorter, and not end in .tar")
 
 
 def _spacing(text: str, where: str) -> Spacing:

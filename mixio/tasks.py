@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mixio.errors import InvalidArgument
 from mixio.journal import Claim
@@ -71,11 +71,15 @@ def _tar_key(source: Source, key: str) -> str:
     return key.replace(".", "_")
 
 
-def claims_of(tasks: Sequence[Task]) -> list[Claim]:
-    """What the journal keeps of each task, with the stamp of its files as they are now."""
+def claims_of(tasks: Sequence[Task], *, known: Callable[[str], object]) -> list[Claim]:
+    """What the journal keeps of each task; with the stamp of its files as they are now if the source is `known`."""
+    old = [task for task in tasks if known(task.source_id)]
+    stamps = dict(zip((task.source_id for task in old), stamps_of([task.source for task in old]), strict=True))
     return [
-        Claim(task.source_id, task.name, task.subject, task.split, task.told, place_of(task), stamp)
-        for task, stamp in zip(tasks, stamps_of([task.source for task in tasks]), strict=True)
+        Claim(
+            task.source_id, task.name, task.subject, task.split, task.told, place_of(task), stamps.get(task.source_id)
+        )
+        for task in tasks
     ]
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mixio.blob import crc32c, decode_shard
 from mixio.errors import DamagedStoreError, MixioError, PartsRefused, StoreError
 from mixio.manifest import NAME
-from mixio.prepare import Prepared, options_of, prepare
+from mixio.prepare import Prepared, options_of, part_name, prepare
 from mixio.readers import read_parts
 from mixio.row import Blob, Row
 from mixio.settings import Settings, settings_of
@@ -104,7 +104,10 @@ def _differing(storage: Storage, expected: dict[str, bytes], volume: str) -> Ite
     for name, content in expected.items():
         try:
             refuse_outside(storage, name)
-            found = storage.read_range(name, 0, len(content) + 1)
+            size = storage.size(name)  # first, lest a file of any length be read
+            if size is None:
+                raise FileNotFoundError(2, "no such file")
+            found = storage.read(name) if size == len(content) else b""
         except (OSError, StoreError) as error:
             yield Damage(volume, name, f"cannot be read ({_why(error)})")
             continue
@@ -216,7 +219,7 @@ def _compared(store: Store, task: Task, settings: Settings, names: list[str], pl
             for path in source_files(source):
                 digest_of(path)  # says which file cannot be read
             for part in read_parts(source.path, options_of(source, settings)):
-                row = rows.pop(part.name, None)
+                row = rows.pop(part_name(part, settings), None)
                 if row is None:
                     yield Damage("", place, f"has a volume {part.name!r} that is not in the store; convert again")
                 else:

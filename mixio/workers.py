@@ -67,7 +67,12 @@ def available_memory() -> int:
             free = int(line.split()[1]) * 2**10
     limit, used = _read("/sys/fs/cgroup/memory.max").strip(), _read("/sys/fs/cgroup/memory.current").strip()
     if limit.isdecimal() and used.isdecimal():
-        free = min(free, max(0, int(limit) - int(used)))
+        cached = sum(
+            int(line.split()[1])
+            for line in _read("/sys/fs/cgroup/memory.stat").splitlines()
+            if line.startswith(("inactive_file ", "active_file "))  # the kernel gives it back when it is needed
+        )
+        free = min(free, max(0, int(limit) - int(used) + cached))
     return int(free * _SHARE_OF_MEMORY)
 
 

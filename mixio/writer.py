@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mixio.blob import SHARD_BYTES, Grid, extend_crc32c, plan_grid, shard_pieces
 from mixio.codec import Codec
 from mixio.errors import PartsRefused, SourceError, StoreError
-from mixio.prepare import Prepared, options_of, prepare
+from mixio.prepare import Prepared, options_of, part_name, prepare
 from mixio.readers import Part, files_of, read_parts
 from mixio.row import Blob, Row, occupancy_grid
 from mixio.settings import FOLDER, Settings
@@ -41,8 +41,9 @@ _LABELS_AND_BUFFERS = 3
 class Task:
     """A source and what was decided about it before it is opened.
 
-    `known` is the checksum under which it was converted before, if it was, and `replaces` says that volumes of it may
-    lie where its own will; `memory` bounds the bytes it may take.
+    `known` is the checksum under which it was converted before, if it was; then `replaces` says that volumes of it may
+    lie where its own will, `retold` that the table says something else of it, `moved` that its path leads elsewhere.
+    `taken` are names of others that a part of it may not have; `memory` bounds the bytes it may take.
     """
 
     source: Source
@@ -52,7 +53,9 @@ class Task:
     split: str
     settings: Settings
     known: str | None = None
+    retold: bool = False
     moved: bool = False
+    taken: frozenset[str] = frozenset()
     replaces: bool = False
     memory: int | None = None
 
@@ -84,32 +87,51 @@ class Written:
 def write_volumes(store: str, task: Task) -> Written:
     """Convert one source into the store at this place.
 
-    Raises `SourceError` if the source, or one of its label maps, cannot be trusted, and `StoreError` or `OSError`
-    if the store cannot be written.
+    Raises `SourceError` if the source, or one of its label maps, cannot be trusted, and `StoreError` if the store
+    cannot be written. What was written of a source that is then refused is taken away again.
     """
     storage = storage_of(store)
-    with local_files(task.source) as source:
-        (stamp,) = stamps_of([task.source])
-        digests = [digest_of(path) for path in source_files(source)]
-        digest = hashlib.sha256("".join(digests).encode()).hexdigest()
-        if task.known == digest:
-            return Written(digest, stamp, is_unchanged=True)
-        if task.known and task.moved:
-            raise SourceError(
-                f"{source.path.name}: its path in the table is that of another file, converted before from another "
-                "folder; make the paths of the two tables differ, or use a new store"
-            )
-        sha256 = _image_digest(source, digests)
-        rows, refused = [], {}
-        try:
-            for part in read_parts(source.path, options_of(source, task.settings, max_bytes=_room(task))):
-                rows.append(_write(storage, replace(task, source=source), part, sha256))
-        except PartsRefused as error:
-            refused = dict(error.reasons)
-        if source.url is None and stamps_of([source]) != [stamp]:
-            raise SourceError(f"{source.path.name}: changed while it was read; run again when it is complete")
-        nbytes = sum(path.stat().st_size for path in files_of(source.path))
+    try:
+        with local_files(task.source) as source:
+            return _written(storage, replace(task, source=source))
+    except OSError as error:  # of the source: storages raise StoreError
+        name = task.source.path.name
+        raise SourceError(f"{name}: cannot be read ({error.strerror or error}); is the disk mounted?") from error
+
+
+def _written(storage: Storage, task: Task) -> Written:
+    source = task.source
+    (stamp,) = stamps_of([source])
+    digests = [digest_of(path) for path in source_files(source)]
+    digest = hashlib.sha256("".join(digests).encode()).hexdigest()
+    if task.known == digest and not task.retold:
+        return Written(digest, stamp, is_unchanged=True)
+    if task.known != digest and task.moved:
+        raise SourceError(
+            f"{source.path.name}: its path in the table is that of another file, converted before from another "
+            "folder; make the paths of the two tables differ, or use a new store"
+        )
+    sha256 = _image_digest(source, digests)
+    rows: list[Row] = []
+    refused: dict[str, str] = {}
+    try:
+        for part in read_parts(source.path, options_of(source, task.settings, max_bytes=_room(task))):
+            rows.append(_write(storage, task, part, sha256))
+    except PartsRefused as error:
+        refused = dict(error.reasons)
+    except (SourceError, MemoryError):
+        _take_away(storage, rows)
+        raise
+    if source.url is None and stamps_of([source]) != [stamp]:
+        _take_away(storage, rows)
+        raise SourceError(f"{source.path.name}: changed while it was read; run again when it is complete")
+    nbytes = sum(path.stat().st_size for path in files_of(source.path))
     return Written(digest, stamp, tuple(rows), source_bytes=nbytes, refused=refused)
+
+
+def _take_away(storage: Storage, rows: Sequence[Row]) -> None:
+    for row in rows:
+        storage.delete(*(blob.path for blob in row.blobs), *metadata_files(row))
 
 
 @contextmanager
@@ -208,10 +230,15 @@ def mark_of(source_id: str) -> str:
 
 def _write(storage: Storage, task: Task, part: Part, sha256: str) -> Row:
     """Write one volume's shards, and in a Zarr store its metadata."""
-    prepared = prepare(part, task.source, task.settings)
+    prepared = prepare(part, task.source, task.settings, max_bytes=_room(task))
     if task.replaces:
         storage.write(mark_of(task.source_id), b"\n")
-    key = f"{task.key}_{part.name}" if part.name else task.key
+    key = f"{task.key}_{part_name(part, task.settings)}" if part.name else task.key
+    if f"{task.source.domain}/{key}" in task.taken:
+        raise SourceError(
+            f"{task.source.path.name}: {task.source.domain}/{key} is in the store already, from another source; "
+            "give this one another name in a column key"
+        )
     grid = _grid(prepared, task.settings)
     with storage.batch() as write:
         blobs = list(_write_shards(write, f"{task.source.domain}/{key}", prepared, grid, task.settings))
@@ -293,7 +320,7 @@ def _row(task: Task, part: Part, prepared: Prepared, grid: Grid, key: str, blobs
         labels={name: str(voxels.dtype) for name, voxels in sorted(prepared.labels.items())},
         blobs=blobs,
         source=task.source_id,
-        part=part.name,
+        part=part_name(part, task.settings),
         source_sha256=sha256,
         notes=prepared.notes,
         settings=task.settings.identity,

@@ -223,8 +223,10 @@ def test_two_tables_with_one_relative_path_do_not_overwrite_each_other(tmp_path:
         write_nifti(tmp_path / folder / "scan.nii", np.full((4, 4, 4 + value), value, np.int16))
         (tmp_path / folder / "t.csv").write_text("path,domain\nscan.nii,ct\n")
     convert(tmp_path / "a" / "t.csv", tmp_path / "store", jobs=0)
-    with pytest.raises(InvalidArgument, match="is that of another file, converted before from another folder"):
-        convert(tmp_path / "b" / "t.csv", tmp_path / "store", jobs=0)
+    before = files_of(tmp_path / "store")
+    (fault,) = convert(tmp_path / "b" / "t.csv", tmp_path / "store", jobs=0).faults
+    assert "is that of another file, converted before from another folder" in fault.reason
+    assert {n: b for n, b in files_of(tmp_path / "store").items() if n != QUARANTINE} == before
 
 
 def test_large_integers_keep_every_digit_in_background_too(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mixio.quarantine import NAME, PRIVATE, Fault, write_quarantine
+from mixio.quarantine import NAME, PRIVATE, Fault, entry_of, write_quarantine
 from mixio.settings import Settings
 from mixio.sources import Source
 from mixio.stores.storage import storage_of
@@ -22,7 +22,7 @@ def task_of(path: Path, settings: Settings = HASHED, **fields: object) -> Task:
 
 def public(root: Path, task: Task, reason: str) -> str:
     """What the store says of a fault, `#` standing for the hash of its source."""
-    write_quarantine(storage_of(root), [(task, Fault(str(task.source.path), reason))], task.settings)
+    write_quarantine(storage_of(root), [entry_of(task, Fault(str(task.source.path), reason))], task.settings)
     line = json.loads((root / NAME).read_text())
     assert line["source"] == task.source_id
     return str(line["reason"]).replace(task.source_id, "#")
@@ -65,13 +65,13 @@ def test_the_private_list_and_a_store_that_keeps_names_have_them(tmp_path: Path)
     assert public(tmp_path, task_of(tmp_path / "Zqx.nii"), "Zqx.nii: bad") == "bad"
     assert json.loads((tmp_path / PRIVATE).read_text()) == {"source": f"{tmp_path}/Zqx.nii", "reason": "Zqx.nii: bad"}
     task = task_of(tmp_path / "Zqx.nii", KEPT)
-    write_quarantine(storage_of(tmp_path), [(task, Fault("Zqx.nii", "Zqx.nii: bad"))], KEPT)
+    write_quarantine(storage_of(tmp_path), [entry_of(task, Fault("Zqx.nii", "Zqx.nii: bad"))], KEPT)
     assert (tmp_path / NAME).read_bytes() == (tmp_path / PRIVATE).read_bytes()
 
 
 def test_lists_are_sorted_by_source_and_go_when_there_is_no_fault(tmp_path: Path) -> None:
     task = task_of(tmp_path / "Zqx.nii")
-    faults = [(task, Fault(name, reason)) for name, reason in (("b", "x"), ("a", "y"), ("a", "x"))]
+    faults = [entry_of(task, Fault(name, reason)) for name, reason in (("b", "x"), ("a", "y"), ("a", "x"))]
     write_quarantine(storage_of(tmp_path), faults, HASHED)
     told = [json.loads(line) for line in (tmp_path / PRIVATE).read_text().splitlines()]
     assert [(line["source"], line["reason"]) for line in told] == [("a", "x"), ("a", "y"), ("b", "x")]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from mixio.errors import PartsRefused, SourceError
+from mixio.errors import PartsRefused, SourceError, SourceTooLarge
 from mixio.readers.dicom_file import is_dicom, read_header
 from mixio.readers.dicom_image import Image, parse_image
 from mixio.readers.dicom_series import check_series, parts_of
@@ -48,6 +48,8 @@ def read_dicom(path: Path, options: ReadOptions = _DEFAULTS) -> Iterator[Part]:
     for name in sorted(series):
         try:
             yield from parts_of(check_series(series[name], _label(path, name), notes), options, name=name)
+        except SourceTooLarge:
+            raise  # it may fit when it is converted alone
         except SourceError as error:
             if only:
                 raise
