@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+from mixio.errors import SourceError
 from mixio.stores.local import LocalStorage
 from mixio.writer import Task, Written, write_volumes
 
@@ -41,6 +42,13 @@ def raise_what_cannot_return(number: int) -> int:
     """An error that does not survive the way back."""
     if number == 1:
         raise Unpicklable(1, 2)
+    return number
+
+
+def refuse_odd_numbers(number: int) -> int:
+    """The number, if it is even."""
+    if number % 2:
+        raise SourceError("it is odd")
     return number
 
 
