@@ -7,7 +7,9 @@ their order; the child ends at one of them as a kill would end it, without a wor
 import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,14 @@ from tests.conftest import write_nifti
 
 ENDED = 77
 """Exit code of a child that reached its moment."""
+
+
+@contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """A folder in memory, where there is one: a kill is one on any disk, and flushing this one costs nothing."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
+        yield Path(name)
 
 
 def files_of(root: Path) -> dict[str, bytes]:
