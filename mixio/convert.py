@@ -21,10 +21,11 @@ from mixio.quarantine import Fault, write_quarantine
 from mixio.settings import FOLDER, Settings, settings_of, write_settings
 from mixio.sources import Source, read_sources
 from mixio.splits import choose_seed
-from mixio.stores.lease import held
+from mixio.stores.lease import Lease, held
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import ROOT, group_bytes
-from mixio.tasks import claim_of, tasks_of, telling_names
+from mixio.tasks import claims_of, tasks_of
+from mixio.telling import telling_names, telling_words
 from mixio.workers import Workers, available_memory
 from mixio.writer import STAGED, Task, Written, mark_of, room_for, write_volumes
 
@@ -70,13 +71,14 @@ def convert(
     workers = Workers(jobs, available_memory() if memory is None else memory, dask)
     made_with = settings_of(storage.url, salt=settings.salt if settings else "")
     settled = _settle(storage, made_with, settings, listed)
-    tasks = tasks_of(listed, settled, memory=workers.memory_each)
-    with held(storage, f"{FOLDER}/lock"):
+    bound = None if dask and memory is None else workers.memory_each  # of other machines' memory we know nothing
+    tasks = tasks_of(listed, settled, memory=bound)
+    with held(storage, f"{FOLDER}/lock") as lease:
         if settings_of(storage.url, salt=settled.salt) not in (None, settled):
             raise StoreError(f"{storage.url}: another conversion has made this store meanwhile; run again")
-        run = _Run(storage, settled, workers, progress)
+        run = _Run(storage, settled, workers, progress, lease)
         run.plan(tasks)
-        if made_with is None:
+        if storage.size(ROOT) is None:
             write_settings(storage, settled)
         _say_what_is_to_come(listed, settled, workers)
         run.work()
@@ -111,7 +113,17 @@ def _say_what_is_to_come(sources: list[Source], settings: Settings, workers: Wor
             "%d jobs, up to %.1f GiB for a volume in each, %.1f GiB in all",
             max(1, workers.jobs), gib, gib * max(1, workers.jobs),
         )  # fmt: skip
-    telling = list(telling_names(sources))
+    _warn_of_names(sources, settings)
+
+
+def _warn_of_names(sources: list[Source], settings: Settings) -> None:
+    telling, words = list(telling_names(sources)), list(telling_words(sources))
+    if words:
+        logger.warning(
+            "%d keys, targets, domains or names of labels look like those of persons or like dates, the first: %s; "
+            "these columns are stored as they are: change what tells too much",
+            len(words), words[0],
+        )  # fmt: skip
     if telling and settings.keep_names:
         logger.warning(
             "%d names look like those of persons or like dates, and --keep-names stores them; the first: %s",
@@ -128,8 +140,11 @@ def _say_what_is_to_come(sources: list[Source], settings: Settings, workers: Wor
 class _Run:
     """One conversion under way: what is pending, what came of it."""
 
-    def __init__(self, storage: Storage, settings: Settings, workers: Workers, progress: Progress | None) -> None:
+    def __init__(
+        self, storage: Storage, settings: Settings, workers: Workers, progress: Progress | None, lease: Lease
+    ) -> None:
         self._storage, self._settings, self._workers, self._progress = storage, settings, workers, progress
+        self._lease = lease
         self._journal = Journal(storage)
         self._packer = Packer(storage, self._journal, settings) if settings.container == "webdataset" else None
         self._faults: list[tuple[Task, Fault]] = []
@@ -141,7 +156,7 @@ class _Run:
     def plan(self, tasks: list[Task]) -> None:
         """Find out which sources are to be converted; refuses those that would overwrite others."""
         self._total = len(tasks)
-        self._claims = {task.source_id: claim_of(task) for task in tasks}
+        self._claims = {claim.source: claim for claim in claims_of(tasks)}
         self._journal.refuse_clashes(list(self._claims.values()))
         paths = {path for entry in self._entries_of(tasks) for path in entry.paths}
         lost = {path for path in paths if self._is_lost(path)}
@@ -212,6 +227,7 @@ class _Run:
         )
 
     def _take(self, task: Task, outcome: Written | BaseException) -> None:
+        self._lease.check()
         if isinstance(outcome, Written):
             self._add(task, outcome)
         elif isinstance(outcome, StoreError | OSError):
@@ -261,6 +277,7 @@ class _Run:
         """Pack what is left, write quarantine and manifest, and remove what no row speaks of any more."""
         if self._packer:
             self._packer.finish()
+        self._lease.check()
         write_quarantine(self._storage, self._faults, self._settings)
         names = self._journal.names()
         if not names:
@@ -272,18 +289,8 @@ class _Run:
                 self._storage.write(f"{domain}/{ROOT}", group_bytes({}))
         write_manifest(self._storage, self._journal.rows())
         live = {path for entry in self._journal.entries() for path in entry.paths}
-        for path in sorted(self._journal.superseded - live):
-            self._storage.delete(path)
-            _remove_empty_folders(Path(self._storage.url), path)
+        self._storage.delete(*sorted(self._journal.superseded - live))
         shutil.rmtree(Path(self._storage.url) / STAGED, ignore_errors=True)
-
-
-def _remove_empty_folders(root: Path, path: str) -> None:
-    """The folders that a deleted file was the last of; there are none in a bucket."""
-    for folder in (root / path).parents:
-        if folder == root or not folder.is_dir() or any(folder.iterdir()):
-            return
-        folder.rmdir()
 
 
 def _reason(task: Task, error: Exception) -> str:

@@ -8,14 +8,18 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from mixio.readers import files_of, stem_of
+from mixio.readers.names import IMAGES, PAIRS
 from mixio.settings import FOLDER, Settings
+from mixio.sources import Source
 from mixio.stores.storage import Storage
 from mixio.writer import Task
 
 NAME = "quarantine.jsonl"
 PRIVATE = f"{FOLDER}/{NAME}"
+_TELLING = 3
+"""A name of so many letters is taken out wherever it stands as a word."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,18 @@ def write_quarantine(storage: Storage, faults: Sequence[tuple[Task, Fault]], set
 
 def _hashed(task: Task, fault: Fault) -> dict[str, str]:
     """The fault without the names of its files; a longer name is taken out before one that is part of it."""
-    source = task.source
-    found = {source.name, source.subject, *_names_of(source.path)}
-    for path in source.labels.values():
-        found |= _names_of(path)
-    if source.path.is_dir():
-        found |= {name for path in source.path.rglob("*") for name in _names_of(path)}
-    names = sorted(found - {"", ".", "/"}, key=len, reverse=True)
+    names = sorted(_names_of(task.source), key=len, reverse=True)
     reason = re.sub(rf"^({'|'.join(map(re.escape, names))}): ", "", fault.reason)
     for name in names:
-        reason = reason.replace(name, task.source_id)
+        start = "^" if len(name) < _TELLING else ""  # a folder named 3 is not each 3 of the sentence
+        reason = re.sub(rf"{start}(?<![^\W_]){re.escape(name)}(?![^\W_])", task.source_id, reason)
     return {"source": task.source_id, "reason": reason}
 
 
-def _names_of(path: Path) -> set[str]:
-    return {str(path), path.name}
+def _names_of(source: Source) -> set[str]:
+    """Whatever a reason may call the source, its label maps and the files they consist of."""
+    paths = {path for whole in (source.path, *source.labels.values()) for path in (whole, *files_of(whole))}
+    names = {name for path in paths for name in (str(path), str(path.resolve()), path.name)}
+    # The halves of a pair stand for one another, even where one of them is missing.
+    names |= {stem_of(path) + suffix for path in paths for suffix in (*PAIRS, *IMAGES)}
+    return (names | {source.name, source.subject, source.url or ""}) - {"", ".", "/"}

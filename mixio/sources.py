@@ -72,14 +72,19 @@ class Names:
 
     def subject(self, name: str) -> str:
         """The subject as the manifest names it."""
-        return name if self.keep else f"subject-{self._hash(name)[:12]}"
+        return _as_text(name) if self.keep else f"subject-{self._hash(name)[:12]}"
 
     def source(self, name: str) -> str:
         """The source as the manifest names it."""
-        return name if self.keep else self._hash(name)[:32]
+        return _as_text(name) if self.keep else self._hash(name)[:32]
 
     def _hash(self, name: str) -> str:
         return hashlib.sha256(f"{self.salt}\0{name}".encode(errors="surrogateescape")).hexdigest()
+
+
+def _as_text(name: str) -> str:
+    r"""The name as UTF-8 can hold it: a byte of a file name that is no text becomes `\\udc` and its hex digits."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def read_sources(location: Path) -> list[Source]:
@@ -158,8 +163,15 @@ def _from_folder(folder: Path) -> list[Source]:
 def _volumes_in(folder: Path) -> list[Path]:
     """The files that are volumes by name, and the folders that hold DICOM: by name, or two levels down by content."""
     found = []
-    for place, _, names in os.walk(folder):
+    walked: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
         here = Path(place)
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in walked:  # a link to where we have been
+            folders.clear()
+            continue
+        walked.add((status.st_dev, status.st_ino))
+        folders.sort()  # of two ways to a folder always the same one
         volumes = [here / name for name in names if is_volume(Path(name))]
         found += volumes
         others = sorted({here / name for name in names}.difference(volumes))
@@ -191,8 +203,10 @@ def _rows(table: Path) -> list[dict[str, Any]]:
 def _source(row: Any, table: Path, number: int) -> Source:
     if not isinstance(row, dict):
         raise InvalidArgument(f"{table.name} row {number}: expected an object with path and domain, got {row!r}")
-    values = {name: str(value).strip() for name, value in row.items() if name and value not in (None, "")}
     where = f"{table.name} row {number}"
+    if row.get(None):
+        raise InvalidArgument(f"{where}: has more fields than the table has columns; quote those that hold a comma")
+    values = {name: str(value).strip() for name, value in row.items() if not _is_empty(value)}
     for needed in ("path", "domain"):
         if needed not in values:
             raise InvalidArgument(f"{where}: no {needed}; columns path and domain are needed in every row")
@@ -222,6 +236,11 @@ def _source(row: Any, table: Path, number: int) -> Source:
     )
 
 
+def _is_empty(value: Any) -> bool:
+    """Whether a cell says nothing: an empty one, or the NaN by which a data frame says so."""
+    return value is None or value != value or not str(value).strip()
+
+
 def _check(values: dict[str, str], where: str) -> None:
     domain, modality, split, key = (values.get(n) for n in ("domain", "modality", "split", "key"))
     if domain is None or not _SLUG.fullmatch(domain):
@@ -235,6 +254,8 @@ def _check(values: dict[str, str], where: str) -> None:
     if "label" in values and "label" in names:
         raise InvalidArgument(f"{where}: has both columns label and label:label; keep one")
     for name, value in values.items():
+        if name != "path" and _as_text(value) != value:
+            raise InvalidArgument(f"{where}: {name} {value!r} is not text that UTF-8 can hold")
         if (name == "label" or name.startswith("label:")) and "://" in value:
             raise InvalidArgument(f"{where}: {name} {value} is a URL; a label map is read from a file, fetch it first")
     for name in names:

@@ -17,11 +17,11 @@ MAY_IMPORT = {
     "tests": set(ROOMS),
 }
 ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob row stores
-manifest sources recipes splits settings journal prepare writer tasks dask workers packing quarantine convert allocation
-draws mixture patches store normalize ledger dataset loader verify inspection cli""".split()
+manifest sources recipes splits settings journal prepare writer tasks telling dask workers packing quarantine convert
+allocation draws mixture patches store normalize ledger dataset loader verify inspection cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
-    "nibabel": {"mixio/readers/nifti.py", "mixio/readers/mgh.py"},
+    "nibabel": {f"mixio/readers/{name}.py" for name in ("nifti", "analyze", "mgh")},
     "pyarrow": {"mixio/manifest.py"},
     "numcodecs": {"mixio/blob.py"},
     "google_crc32c": {"mixio/blob.py"},

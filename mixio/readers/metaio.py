@@ -83,7 +83,7 @@ def _skip(fields: dict[str, str], name: str) -> int:
     skip = fields.get("headersize", "0")
     is_raw = not _is_true(fields.get("compresseddata", "false"))
     if not skip.removeprefix("-").isdigit() or int(skip) < (-1 if is_raw else 0):
-        raise SourceError(f"{name}: header size {skip[:9]!r} is not read; write it anew")
+        raise SourceError(f"{name}: such a HeaderSize is not read; write it anew without")
     return int(skip)
 
 

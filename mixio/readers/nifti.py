@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2, one file or a pair, plain or gzipped.
+"""NIfTI-1 and NIfTI-2, one file or a pair, plain or gzipped; a pair without their magic goes to `analyze`.
 
 nibabel understands the first 540 bytes; the voxels are read by `frames`, which checks what nibabel leaves to its
 caller. Extensions and the text fields of the header are never looked at.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixio.errors import SourceError
 from mixio.readers.affines import checked_affine, is_usable, stand_in
+from mixio.readers.analyze import analyze_layout, is_analyze
 from mixio.readers.frames import parts_of
 from mixio.readers.layout import Data, Layout, checked_dtype, checked_shape
 from mixio.readers.names import header_of, image_of
@@ -47,6 +48,8 @@ def nifti_layout(path: Path, options: ReadOptions) -> Layout:
     image = image_of(path)
     with open_stream(Data(path, encoding_of(path)), path.name) as stream:
         content = stream.read(_LONGEST)
+    if image != path and not _magic(content) & (_PAIR.keys() | _SINGLE.keys()) and is_analyze(content):
+        return analyze_layout(path, image, content, options)
     header, least = _parse(content, path, is_single=image == path)
     try:
         with np.errstate(all="ignore"):
@@ -65,9 +68,14 @@ def nifti_layout(path: Path, options: ReadOptions) -> Layout:
     return Layout(path.name, Data(image, encoding_of(image)), offset, dtype, shape, affine, slope, inter, notes)
 
 
+def _magic(content: bytes) -> set[bytes]:
+    """The bytes at the places where NIfTI-1 and NIfTI-2 keep their magic."""
+    return {content[344:347], content[4:7]}
+
+
 def _parse(content: bytes, path: Path, *, is_single: bool) -> tuple[Any, int]:
     """The header, and the first byte at which voxels may begin."""
-    magic = {content[344:347], content[4:7]}
+    magic = _magic(content)
     kinds, others = (_SINGLE, _PAIR) if is_single else (_PAIR, _SINGLE)
     for kind, least in (kinds[m] for m in magic & kinds.keys()):
         try:
@@ -80,10 +88,6 @@ def _parse(content: bytes, path: Path, *, is_single: bool) -> tuple[Any, int]:
         raise SourceError(
             f"{path.name}: the header says it is {'half of a pair' if is_single else 'a single file'}, "
             f"the name says the opposite; rename it to {'.hdr and .img' if is_single else '.nii'}"
-        )
-    if nib.AnalyzeHeader.may_contain_header(content[:348]) and not is_single:
-        raise SourceError(
-            f"{path.name}: an Analyze 7.5 header, which does not say where left and right are; convert it to NIfTI"
         )
     raise SourceError(f"{path.name}: not a NIfTI file ({len(content)} bytes of header read); fetch the file again")
 

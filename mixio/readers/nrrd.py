@@ -22,6 +22,7 @@ _SPACES = set(
     "left-posterior-superior-time right-anterior-superior-time left-anterior-superior-time lpst rast last".split()
 )
 _ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip"}
+_OTHER_ENCODINGS = ("ascii", "text", "txt", "hex", "bzip2", "bz2")
 
 
 def read_nrrd(path: Path, options: ReadOptions) -> Iterator[Part]:
@@ -71,7 +72,9 @@ def nrrd_data(path: Path, fields: dict[str, str], end: int) -> Data:
     """Where the voxels are stored: behind the header, or in the file that it names."""
     encoding = _ENCODINGS.get(fields.get("encoding", ""))
     if encoding is None:
-        raise SourceError(f"{path.name}: encoding {fields.get('encoding')!r}, expected raw or gzip; write it as gzip")
+        told = fields.get("encoding", "")
+        which = f"encoding {told}" if told in _OTHER_ENCODINGS else "an unknown encoding"  # no text of a header is told
+        raise SourceError(f"{path.name}: {which}, expected raw or gzip; write it as gzip")
     if "datafile" in fields:
         return Data(data_file(path, fields["datafile"]), encoding)
     return Data(path, encoding, end)
@@ -82,7 +85,7 @@ def _skip(fields: dict[str, str], name: str) -> int:
     lines, skip = fields.get("lineskip", "0"), fields.get("byteskip", "0")
     least = -1 if fields["encoding"] == "raw" else 0
     if lines != "0" or not skip.removeprefix("-").isdigit() or int(skip) < least:
-        raise SourceError(f"{name}: line skip {lines[:9]!r} and byte skip {skip[:9]!r} are not read; write it anew")
+        raise SourceError(f"{name}: such a line skip or byte skip is not read; write it anew without")
     return int(skip)
 
 
