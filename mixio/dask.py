@@ -51,22 +51,36 @@ def _ahead(client: Any, function: Callable[[T], R], tasks: Iterable[T]) -> Outco
     ahead = 2 * max(1, sum(client.nthreads().values()))
     queue, running, finished = iter(tasks), {}, distributed().as_completed()
     for task in islice(queue, ahead):
-        running[future := client.submit(function, task, pure=False)] = task
+        running[future := client.submit(_attempt, function, task, pure=False)] = task
         finished.add(future)
     for future in finished:
-        task, error = running.pop(future), _error_of(future, client)
+        task, outcome = running.pop(future), _outcome_of(future, client)
         for following in islice(queue, 1):
-            running[another := client.submit(function, following, pure=False)] = following
+            running[another := client.submit(_attempt, function, following, pure=False)] = following
             finished.add(another)
-        yield task, future.result() if error is None else error
+        yield task, outcome
         future.release()
 
 
-def _error_of(future: Any, client: Any) -> BaseException | None:
-    if future.cancelled():
-        raise StoreError(f"{client.scheduler.address}: the Dask scheduler has gone; start one and run again")
-    error: BaseException | None = future.exception()
-    return error
+def _attempt(function: Callable[[T], R], task: T) -> R | BaseException:
+    """On a worker: what is raised is an answer too, and not for the cluster's log, which may be read by others."""
+    try:
+        return function(task)
+    except Exception as error:
+        return error
+
+
+def _outcome_of(future: Any, client: Any) -> Any:
+    try:
+        if not future.cancelled():
+            return future.exception() or future.result()
+    except OSError as error:
+        raise _gone(client) from error
+    raise _gone(client)
+
+
+def _gone(client: Any) -> StoreError:
+    return StoreError(f"{client.scheduler.address}: the Dask scheduler has gone; start one and run again")
 
 
 def distributed() -> Any:

@@ -25,6 +25,10 @@ class Packer:
     def __init__(self, storage: Storage, journal: Journal, settings: Settings) -> None:
         self._storage, self._journal, self._settings = storage, journal, settings
         self._numbers = _next_numbers(journal)
+        # A tar of which nothing is known is one whose line in the journal was damaged.
+        journal.superseded |= {
+            tar_path(domain, n) for domain, end in self._numbers.items() for n in range(end)
+        } - _live(journal)
         self._waiting: dict[str, deque[tuple[str, str]]] = {}
         self._settled: set[str] = set()
         self._open: dict[str, list[str]] = {}
@@ -51,8 +55,7 @@ class Packer:
         """Pack what is left, and again the tars that hold volumes of the past."""
         for domain in sorted(self._open):
             self._close(domain)
-        live = {path for entry in self._journal.entries() for path in entry.paths}
-        dirty = sorted(path for path in self._journal.superseded & live if is_tar(path))
+        dirty = sorted(path for path in self._journal.superseded & _live(self._journal) if is_tar(path))
         kept: dict[str, list[Row]] = {path: [] for path in dirty}
         for name in self._journal.names() if dirty else ():
             row = self._journal.row(name)
@@ -94,8 +97,12 @@ class Packer:
             yield self._storage.read_range(blob.path, start, min(_PIECE, end - start))
 
 
+def _live(journal: Journal) -> set[str]:
+    return {path for entry in journal.entries() for path in entry.paths}
+
+
 def _next_numbers(journal: Journal) -> dict[str, int]:
-    paths = {path for entry in journal.entries() for path in entry.paths} | journal.superseded
+    paths = _live(journal) | journal.superseded
     numbers: dict[str, int] = {}
     for path in filter(is_tar, paths):
         domain, _, file = path.partition("/")

@@ -1,13 +1,16 @@
 """Conversions that are cut short at a chosen moment: sources to convert, and a child process that ends there.
 
-The moments of a run are those before, within and after every write, creation, deletion and append of its storage, in
-their order; the child ends at one of them as a kill would end it, without a word.
+The moments of a run are those before every system call that puts a file or folder in place or takes it away, and
+before, within and after each append to the journal, in their order: between two of them nothing on the disk changes but
+temporary files. The child ends at one of them as a kill would end it, without a word.
 """
 
 import os
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +21,14 @@ from tests.conftest import write_nifti
 
 ENDED = 77
 """Exit code of a child that reached its moment."""
+
+
+@contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """A folder in memory, where there is one: a kill is one on any disk, and flushing this one costs nothing."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
+        yield Path(name)
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -83,37 +94,28 @@ def _arm(last: int, folder: Path) -> None:
         if next(ahead) == last:
             os._exit(ENDED)
 
-    storage, log = type(storage_of(folder)), type(open_log(storage_of(folder), ".mixio/journal.jsonl"))
-    write, append = storage.write, log.append
-    storage.write = lambda self, name, pieces: _around(pass_moment, write, self, name, _halting(pieces, pass_moment))
-    storage.create = _wrapped(pass_moment, storage.create)
-    storage.delete = _wrapped(pass_moment, storage.delete)
+    for name in ("replace", "link", "unlink", "rmdir", "mkdir", "truncate"):
+        setattr(os, name, _after(pass_moment, getattr(os, name)))
+    log = type(open_log(storage_of(folder), ".mixio/journal.jsonl"))
+    append = log.append
 
     def torn_append(self: Any, lines: Any) -> Any:
-        positions = _around(pass_moment, append, self, lines)
+        pass_moment()
+        positions = append(self, lines)
         path = folder / ".mixio" / "journal.jsonl"
         whole = path.read_bytes()
-        os.truncate(path, len(whole) - 20)
+        path.write_bytes(whole[:-20])
         pass_moment()
         path.write_bytes(whole)
+        pass_moment()
         return positions
 
     log.append = torn_append
 
 
-def _halting(pieces: bytes | Iterable[bytes], pass_moment: Callable[[], None]) -> Iterator[bytes]:
-    whole = pieces if isinstance(pieces, bytes) else b"".join(pieces)
-    yield whole[: len(whole) // 2]
-    pass_moment()
-    yield whole[len(whole) // 2 :]
+def _after(pass_moment: Callable[[], None], function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **options: Any) -> Any:
+        pass_moment()
+        return function(*args, **options)
 
-
-def _wrapped(pass_moment: Callable[[], None], function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *args: _around(pass_moment, function, *args)
-
-
-def _around(pass_moment: Callable[[], None], function: Callable[..., Any], *args: Any) -> Any:
-    pass_moment()
-    result = function(*args)
-    pass_moment()
-    return result
+    return call

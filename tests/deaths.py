@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from mixio.stores.local import LocalStorage
+from mixio.errors import SourceError
 from mixio.writer import Task, Written, write_volumes
 
 
@@ -44,6 +44,13 @@ def raise_what_cannot_return(number: int) -> int:
     return number
 
 
+def refuse_odd_numbers(number: int) -> int:
+    """The number, if it is even."""
+    if number % 2:
+        raise SourceError("it is odd")
+    return number
+
+
 def end_quietly(*_: object) -> None:
     """An initializer that ends its process."""
     os._exit(1)
@@ -57,14 +64,14 @@ def touch_or_last(path: str) -> None:
 
 
 def die_while_writing(store: str, task: Task) -> Written:
-    """Write the first file of a volume that replaces one, then end."""
+    """Put the first shard of a volume that replaces one in its place, then end."""
+    put = os.replace
+
+    def put_and_die(source: str, target: str) -> None:
+        put(source, target)
+        if "/c/" in str(target):
+            os._exit(1)
+
     if task.replaces:
-        write = LocalStorage.write
-
-        def write_and_die(self: LocalStorage, name: str, pieces: bytes) -> None:
-            write(self, name, pieces)
-            if "/c/" in name:
-                os._exit(1)
-
-        LocalStorage.write = write_and_die  # type: ignore[method-assign]
+        os.replace = put_and_die
     return write_volumes(store, task)

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import psutil
@@ -26,7 +25,7 @@ from mixio.store import open_store
 from mixio.verify import Damage, verify
 from mixio.writer import Task, Written, write_volumes
 from tests.conftest import write_nifti
-from tests.crashes import ENDED, cut_at, files_of, write_few, write_many
+from tests.crashes import ENDED, cut_at, files_of, folder_in_memory, write_few, write_many
 
 FEW = {name: Settings(container=name, frames="each", chunk=8, shard_size=4096, split_seed=1) for name in CONTAINERS}
 FLAGS = "--jobs 2 --frames each --chunk 16 --split-seed 1 --shard-size 80K".split()
@@ -38,10 +37,8 @@ SOURCES, BAD = 60, 2
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder in memory, where there is one: a kill is one on any disk, and flushing this one costs nothing."""
-    memory = Path("/dev/shm")
-    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as name:
-        yield Path(name)
+    with folder_in_memory() as found:
+        yield found
 
 
 @pytest.mark.slow
@@ -107,9 +104,7 @@ def sources_in(store: Path) -> Counter[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_killed_at_random_moments(
-    container: str, folder: Path, monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
-) -> None:
+def test_killed_at_random_moments(container: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table, settings, kills, begun = write_many(folder / "in"), MANY[container], Counter[str](), folder / "begun"
     convert(table, folder / "whole", settings=settings, jobs=0)
     whole, rounds, cut = files_of(folder / "whole"), 0, folder / "cut"
@@ -123,7 +118,7 @@ def test_killed_at_random_moments(
         assert max(sources_in(cut).values()) == 1
         rounds += 1
         shutil.rmtree(cut)
-    record_property("kills", dict(kills))
+    print(f"{container}: {dict(kills)}, {rounds} times to the end, begun {begun.stat().st_size} conversions")
     assert begun.stat().st_size <= SOURCES * rounds + kills.total()  # one in flight at a kill
 
 
@@ -164,23 +159,23 @@ def stage_of(store: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_the_command_is_killed_alone_and_with_its_workers(container: str, tmp_path: Path) -> None:
-    table, chance = write_many(tmp_path / "in"), random.Random(0)
-    convert(table, tmp_path / "whole", settings=MANY[container], jobs=0)
-    command = [sys.executable, "-m", "mixio", "convert", table, tmp_path / "cut", "--container", container, *FLAGS]
+def test_the_command_is_killed_alone_and_with_its_workers(container: str, folder: Path) -> None:
+    table, chance = write_many(folder / "in"), random.Random(0)
+    convert(table, folder / "whole", settings=MANY[container], jobs=0)
+    command = [sys.executable, "-m", "mixio", "convert", table, folder / "cut", "--container", container, *FLAGS]
     for number in range(3):
-        more = len(sources_in(tmp_path / "cut")) + chance.randrange(2, 16)
+        more = len(sources_in(folder / "cut")) + chance.randrange(2, 16)
         with started(command) as process:
-            wait_for(lambda more=more: len(sources_in(tmp_path / "cut")) >= more)
+            wait_for(lambda more=more: len(sources_in(folder / "cut")) >= more)
             workers = psutil.Process(process.pid).children(recursive=True)
             (os.kill if number % 2 else os.killpg)(process.pid, signal.SIGKILL)
             wait_for(lambda workers=workers: at_work(workers) == [], 5)
         assert len(workers) >= 2
-    finished = sources_in(tmp_path / "cut")
-    summary = convert(table, tmp_path / "cut", settings=MANY[container], jobs=2)
+    finished = sources_in(folder / "cut")
+    summary = convert(table, folder / "cut", settings=MANY[container], jobs=2)
     assert (summary.found, len(summary.faults)) == (len(finished), BAD)
-    assert max(sources_in(tmp_path / "cut").values()) == 1
-    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+    assert max(sources_in(folder / "cut").values()) == 1
+    assert files_of(folder / "cut") == files_of(folder / "whole")
 
 
 @contextmanager
@@ -208,8 +203,8 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.002)
 
 
-def test_a_second_converter_is_refused_while_the_first_is_at_work(tmp_path: Path) -> None:
-    table, store = write_many(tmp_path / "in"), tmp_path / "store"
+def test_a_second_converter_is_refused_while_the_first_is_at_work(folder: Path) -> None:
+    table, store = write_many(folder / "in"), folder / "store"
     with started([sys.executable, "-m", "mixio", "convert", table, store, *FLAGS]) as process:
         wait_for(lambda: len(sources_in(store)) >= 2)
         process.send_signal(signal.SIGSTOP)
@@ -223,8 +218,8 @@ def test_a_second_converter_is_refused_while_the_first_is_at_work(tmp_path: Path
     assert [step for step in verify(open_store(store)) if isinstance(step, Damage)] == []
 
 
-def test_an_interrupt_leaves_no_worker_at_work_and_the_store_free(tmp_path: Path) -> None:
-    table, store = write_many(tmp_path / "in"), tmp_path / "store"
+def test_an_interrupt_leaves_no_worker_at_work_and_the_store_free(folder: Path) -> None:
+    table, store = write_many(folder / "in"), folder / "store"
     with started([sys.executable, "-m", "mixio", "convert", table, store, *FLAGS]) as process:
         wait_for(lambda: len(sources_in(store)) >= 2)
         workers = psutil.Process(process.pid).children(recursive=True)
