@@ -198,7 +198,6 @@ def compare(store: Store, sources: str | Path, *, salt: str = "") -> Iterator[Da
     settings = settings_of(store.path, salt=salt)
     if settings is None:
         raise StoreError(f"{store.path}: no such store")
-    settings = replace(settings, salt=salt)
     volumes: dict[str, list[str]] = {}
     for record in store.manifest.records(["domain", "key", "source"]):
         volumes.setdefault(record["source"], []).append(f"{record['domain']}/{record['key']}")

@@ -57,6 +57,7 @@ def test_a_shard_of_absurd_bounds_is_refused(row: Row, values: dict[str, int]) -
         {"shape": (40, 36)},
         {"shape": (400, 360, 300)},
         {"chunk": (2**20, 2**20, 2**20), "shard": (2**20, 2**20, 2**20)},
+        {"shape": (2**20, 2**20, 1), "chunk": (2**14, 2**14, 1), "shard": (2**20, 2**20, 1)},
         {"chunk": (7, 7, 7)},
         {"shard": (16, 16, 16)},
         {"dtype": "object"},

@@ -252,7 +252,7 @@ def test_a_changed_label_map_slope_affine_and_unit_are_differences(made: dict[st
     folder = shutil.copytree(made["table"].parent, tmp_path / "in")
     write_nifti(folder / "labels/0.nii.gz", np.full((40, 36, 30), 7, np.uint8))
     image = nib.load(folder / "abdomen-ct/1.nii.gz")
-    write_nifti(folder / "abdomen-ct/1.nii.gz", np.asarray(image.dataobj), np.diag([2.0, 2.0, 3.1, 1.0]))
+    write_nifti(folder / "abdomen-ct/1.nii.gz", np.asarray(image.dataobj), np.diag([2.0, 2.0, 3.0001, 1.0]))
     image = nib.load(folder / "abdomen-ct/2.nii.gz")
     scaled = nib.Nifti1Image(np.asarray(image.dataobj), image.affine, image.header)
     scaled.header.set_slope_inter(2, 0)
@@ -262,6 +262,7 @@ def test_a_changed_label_map_slope_affine_and_unit_are_differences(made: dict[st
     told = {d.volume: d.damage for d in differences(made["zarr"], table)}
     assert told.keys() == {"abdomen-ct/0", "abdomen-ct/1", "abdomen-ct/2", "pet/0"}
     assert told["abdomen-ct/0"] == "its label map label is not what the store holds; if it changed, convert again"
+    assert told["abdomen-ct/1"] == "is not what the store holds; if it changed, convert again"
     assert "Bq/ml" in told["pet/0"]
 
 
