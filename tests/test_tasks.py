@@ -104,8 +104,9 @@ def test_memory_is_what_each_task_may_take() -> None:
 
 def test_any_word_of_the_table_makes_it_another_conversion() -> None:
     base = source("a.nii", key="a")
-    changes = [{"domain": "mr"}, {"subject": "s"}, {"modality": "CT"}, {"unit": "HU"}, {"target": "1"}, {"key": "b"},
-               {"labels": {"l": Path("l.nii")}}, {"item": "0"}, {"spacing": (1.0, 1.0, 1.0)}, {"split": "test"}]  # fmt: skip
+    words = {"domain": "mr", "subject": "s", "modality": "CT", "unit": "HU", "target": "1", "key": "b", "split": "test"}
+    others = {"labels": {"l": Path("l.nii")}, "item": "0", "spacing": (1.0, 1.0, 1.0)}
+    changes = [{name: value} for name, value in {**words, **others}.items()]
     told = {tasks_of([replace(base, **change)], KEPT)[0].told for change in ({}, *changes)}
     assert len(told) == len(changes) + 1
 
