@@ -107,7 +107,7 @@ def place_in(folder: str) -> Path:
 
 
 @pytest.mark.slow
-@settings(QUICKLY, max_examples=20)
+@settings(QUICKLY, max_examples=8)
 @given(batches(24), st.sampled_from([16, 48]), st.sampled_from(["zarr", "webdataset"]))
 def test_voxels_come_back_exactly_and_at_their_place(batch: list[dict[str, Any]], chunk: int, container: str) -> None:
     with TemporaryDirectory() as folder:
@@ -131,7 +131,7 @@ def test_voxels_come_back_exactly_and_at_their_place(batch: list[dict[str, Any]]
 
 
 @pytest.mark.slow
-@settings(QUICKLY, max_examples=12)
+@settings(QUICKLY, max_examples=6)
 @given(batches(16), st.booleans(), st.sampled_from(["native", "int16", "float16", "float32"]))
 def test_a_bright_voxel_stays_at_its_place_in_the_world(batch: list[dict[str, Any]], crop: bool, dtype: str) -> None:
     with TemporaryDirectory() as folder:
@@ -153,7 +153,7 @@ SPACINGS = st.tuples(*[st.floats(0.8, 4.0)] * 3)
 
 
 @pytest.mark.slow
-@settings(QUICKLY, max_examples=10)
+@settings(QUICKLY, max_examples=6)
 @given(st.lists(affines(), min_size=6, max_size=6), SPACINGS, st.integers(0, 2**32 - 1))
 def test_a_blob_stays_at_its_place_whatever_the_spacing(
     directions: list[np.ndarray], spacing: tuple[float, float, float], seed: int
@@ -179,7 +179,7 @@ def test_a_blob_stays_at_its_place_whatever_the_spacing(
 
 
 @pytest.mark.slow
-@settings(QUICKLY, max_examples=10)
+@settings(QUICKLY, max_examples=6)
 @given(st.lists(affines(), min_size=6, max_size=6), SPACINGS, st.integers(0, 2**32 - 1))
 def test_a_ramp_is_reproduced_whatever_the_spacing(
     directions: list[np.ndarray], spacing: tuple[float, float, float], seed: int
@@ -206,7 +206,7 @@ def test_a_ramp_is_reproduced_whatever_the_spacing(
 
 
 @pytest.mark.slow
-@settings(QUICKLY, max_examples=12)
+@settings(QUICKLY, max_examples=6)
 @given(batches(16), st.sampled_from(["int16", "float16", "float32"]))
 def test_the_recorded_error_is_the_true_one(batch: list[dict[str, Any]], dtype: str) -> None:
     with TemporaryDirectory() as folder:

@@ -202,3 +202,16 @@ def test_kept_names_become_keys_without_the_folder_that_repeats_the_domain() -> 
     assert names.key("organmnist3d.npz#train_images/12", "ct") == "organmnist3d.npz_train_images_12"
     assert names.key("a#2.nii.gz", "ct") == "a_2"
     assert slug("Brain_T1 (3T)") == "brain-t1-3t"
+
+
+def test_a_row_with_more_fields_than_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,domain\nDoe, John/a.nii,ct\nb.nii,ct\n")
+    with pytest.raises(InvalidArgument, match="row 1: has more fields than the table has columns; quote those that"):
+        read_sources(tmp_path / "t.csv")
+
+
+def test_the_nan_of_a_data_frame_is_an_empty_cell(tmp_path: Path) -> None:
+    rows = [{"path": "a.nii", "domain": "ct", "target": 1.0, "unit": " "}, {"path": "b.nii", "domain": "ct"}]
+    rows[1] |= {"target": float("nan"), "unit": None}
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    assert [(s.target, s.unit) for s in read_sources(tmp_path / "t.parquet")] == [("1.0", None), (None, None)]
