@@ -28,7 +28,7 @@ from mixio.settings import CONTAINERS, Settings, parse_spacing, settings_of
 from mixio.sources import read_sources
 from mixio.store import Store, open_store
 from mixio.terminal import Reporter, one_line_errors
-from mixio.verify import Damage, compare, verify
+from mixio.verify import Damage, compare, unopened, verify
 from mixio.workers import parse_bytes
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
@@ -145,11 +145,11 @@ def _print_summary(summary: Summary) -> None:
 
 
 @main.command("inspect", context_settings=_CONTEXT)
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store")
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with pictures.")
 @click.option("--volumes", type=click.IntRange(0), default=SAMPLE, help="Volumes of each domain on the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as JSON.")
-def inspect_command(store: Path, page: Path | None, volumes: int, as_json: bool) -> None:
+def inspect_command(store: str, page: Path | None, volumes: int, as_json: bool) -> None:
     """What is in STORE: two tables with a row per domain; with --html, a page to look at in a browser.
 
     The page needs no network. It has no more names than the store keeps, but it shows anatomy: mind who may see it.
@@ -190,7 +190,7 @@ def verify_command(store: str, source: Path | None, salt: str, as_json: bool) ->
     try:
         opened = open_store(store)
     except DamagedStoreError as error:
-        damage = [Damage("", store, str(error))]
+        damage = [unopened(store, error)]
     else:
         checked = len(opened)
         damage = _damage(opened, source, salt, quiet=as_json)
@@ -201,11 +201,18 @@ def verify_command(store: str, source: Path | None, salt: str, as_json: bool) ->
             click.echo(": ".join(filter(None, (entry.volume, entry.file, entry.damage))), err=True)
         click.echo(f"{checked} volumes checked, {len(damage)} faults found")
         if damage:
-            click.echo(f"next: delete what is damaged in {store} and run mixio convert again")
+            click.echo(_advice(store, damage))
         else:
             click.echo("next: sample from it with mixio.MixtureDataset")
     if damage:
         click.get_current_context().exit(1)
+
+
+def _advice(store: str, damage: list[Damage]) -> str:
+    """What mends a store, with the files and folders that are to be deleted for it."""
+    places = sorted({entry.delete for entry in damage} - {""})
+    listed = "".join(f"\n  {store}/{place}" for place in places)
+    return f"next: delete these and run mixio convert again{listed}" if places else "next: run mixio convert again"
 
 
 def _damage(store: Store, source: Path | None, salt: str, *, quiet: bool) -> list[Damage]:

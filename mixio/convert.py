@@ -7,13 +7,13 @@ written last.
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from os import cpu_count
 from pathlib import Path
 
-from mixio.errors import MixioError, SourceTooLarge, StoreError
+from mixio.errors import InvalidArgument, MixioError, SourceTooLarge, StoreError, WorkerDied
 from mixio.journal import Claim, Entry, Journal
 from mixio.manifest import remove_manifest, write_manifest
 from mixio.packing import Packer
@@ -21,13 +21,13 @@ from mixio.quarantine import Fault, write_quarantine
 from mixio.settings import FOLDER, Settings, settings_of, write_settings
 from mixio.sources import Source, read_sources
 from mixio.splits import choose_seed
-from mixio.stores.lease import held
+from mixio.stores.lease import Lease, held
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import ROOT, group_bytes
-from mixio.tasks import claim_of, tasks_of
+from mixio.tasks import claims_of, may_be_part_of, tasks_of
 from mixio.telling import telling_names, telling_words
-from mixio.workers import WorkerDied, Workers, available_memory
-from mixio.writer import STAGED, Task, Written, room_for, write_volumes
+from mixio.workers import Workers, available_memory
+from mixio.writer import STAGED, Task, Written, mark_of, room_for, write_volumes
 
 logger = logging.getLogger("mixio")
 
@@ -73,12 +73,12 @@ def convert(
     settled = _settle(storage, made_with, settings, listed)
     bound = None if dask and memory is None else workers.memory_each  # of other machines' memory we know nothing
     tasks = tasks_of(listed, settled, memory=bound)
-    with held(storage, f"{FOLDER}/lock"):
+    with held(storage, f"{FOLDER}/lock") as lease:
         if settings_of(storage.url, salt=settled.salt) not in (None, settled):
             raise StoreError(f"{storage.url}: another conversion has made this store meanwhile; run again")
-        run = _Run(storage, settled, workers, progress)
+        run = _Run(storage, settled, workers, progress, lease)
         run.plan(tasks)
-        if made_with is None:
+        if storage.size(ROOT) is None:
             write_settings(storage, settled)
         _say_what_is_to_come(listed, settled, workers)
         run.work()
@@ -140,8 +140,11 @@ def _warn_of_names(sources: list[Source], settings: Settings) -> None:
 class _Run:
     """One conversion under way: what is pending, what came of it."""
 
-    def __init__(self, storage: Storage, settings: Settings, workers: Workers, progress: Progress | None) -> None:
+    def __init__(
+        self, storage: Storage, settings: Settings, workers: Workers, progress: Progress | None, lease: Lease
+    ) -> None:
         self._storage, self._settings, self._workers, self._progress = storage, settings, workers, progress
+        self._lease = lease
         self._journal = Journal(storage)
         self._packer = Packer(storage, self._journal, settings) if settings.container == "webdataset" else None
         self._faults: list[tuple[Task, Fault]] = []
@@ -153,11 +156,14 @@ class _Run:
     def plan(self, tasks: list[Task]) -> None:
         """Find out which sources are to be converted; refuses those that would overwrite others."""
         self._total = len(tasks)
-        self._claims = {task.source_id: claim_of(task) for task in tasks}
+        self._claims = {claim.source: claim for claim in claims_of(tasks)}
         self._journal.refuse_clashes(list(self._claims.values()))
+        self._refuse_parts_of_others({task.name: task for task in tasks})
         paths = {path for entry in self._entries_of(tasks) for path in entry.paths}
         lost = {path for path in paths if self._is_lost(path)}
-        self._journal.forget(entry.claim.source for entry in self._entries_of(tasks) if lost & set(entry.paths))
+        torn = {source for source in self._journal.unsettled if self._is_overwritten(source)}
+        torn |= {entry.claim.source for entry in self._entries_of(tasks) if lost & set(entry.paths)}
+        self._journal.remove(*sorted(torn))
         self._pending = [task for task in map(self._recognised, tasks) if task is not None]
         self.summary.found = len(tasks) - len(self._pending)
         if any(self._journal.entry(task.source_id) for task in self._pending):
@@ -170,6 +176,14 @@ class _Run:
         if self._packer:
             self._packer.expect(self._pending)
 
+    def _refuse_parts_of_others(self, tasks: dict[str, Task]) -> None:
+        for name in self._journal.names():
+            whole = may_be_part_of(name, tasks)
+            if whole and self._journal.owner_of(name) != whole.source_id:
+                raise InvalidArgument(
+                    f"{name} is in the store already, and may be a part of {whole.source.name} too; choose another key"
+                )
+
     def _entries_of(self, tasks: Sequence[Task]) -> list[Entry]:
         return [entry for task in tasks if (entry := self._journal.entry(task.source_id))]
 
@@ -181,22 +195,37 @@ class _Run:
     def _recognised(self, task: Task) -> Task | None:
         """The task, with what is known of its source; None if it is finished."""
         entry, claim = self._journal.entry(task.source_id), self._claims[task.source_id]
-        if entry is None or entry.claim.told != claim.told:
+        if entry is None:
             return task
+        if entry.claim.told != claim.told:
+            return replace(task, replaces=True)
         if claim.stamp is not None and entry.claim.stamp == claim.stamp and entry.claim.place == claim.place:
             return None
-        return replace(task, known=entry.digest, moved=entry.claim.place != claim.place)
+        return replace(task, replaces=True, known=entry.digest, moved=entry.claim.place != claim.place)
+
+    def _is_overwritten(self, source: str) -> bool:
+        """Whether a volume of a source was being replaced when its conversion ended, with or without an answer."""
+        return self._storage.size(mark_of(source)) is not None
+
+    def _begun(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """The tasks, the journal told of each that may replace something before it goes to a worker."""
+        for task in tasks:
+            if task.replaces:
+                self._storage.delete(mark_of(task.source_id))
+                self._journal.begin(task.source_id)
+            yield task
 
     def work(self) -> None:
         """Convert what is pending; volumes too large to share the memory come last, one at a time."""
         large: list[Task] = []
-        for task, outcome in self._workers.run(partial(write_volumes, self._storage.url), self._pending):
+        function = partial(write_volumes, self._storage.url)
+        for task, outcome in self._workers.run(function, self._begun(self._pending)):
             if isinstance(outcome, SourceTooLarge) and self._may_fit_alone(task, outcome):
                 large.append(replace(task, memory=self._workers.memory))
             else:
                 self._take(task, outcome)
         alone = replace(self._workers, jobs=min(1, self._workers.jobs))
-        for task, outcome in alone.run(partial(write_volumes, self._storage.url), large):
+        for task, outcome in alone.run(function, large):
             self._take(task, outcome)
 
     def _may_fit_alone(self, task: Task, refusal: SourceTooLarge) -> bool:
@@ -207,6 +236,7 @@ class _Run:
         )
 
     def _take(self, task: Task, outcome: Written | BaseException) -> None:
+        self._lease.check()
         if isinstance(outcome, Written):
             self._add(task, outcome)
         elif isinstance(outcome, StoreError | OSError):
@@ -214,12 +244,13 @@ class _Run:
                 f"{self._storage.url}: cannot be written ({outcome}); mend that and run again"
             ) from outcome
         elif isinstance(outcome, Exception):
-            entry = self._journal.entry(task.source_id)
-            if entry and len(entry.names) > 1:
-                self._journal.remove(task.source_id)  # some of its volumes may have been replaced already
+            if task.replaces and self._is_overwritten(task.source_id):
+                self._journal.remove(task.source_id)
             self._fault(task, _reason(task, outcome))
         else:
             raise outcome
+        if task.replaces:
+            self._storage.delete(mark_of(task.source_id))
         if self._packer:
             self._packer.settle(task)
         if self._progress:
@@ -255,6 +286,7 @@ class _Run:
         """Pack what is left, write quarantine and manifest, and remove what no row speaks of any more."""
         if self._packer:
             self._packer.finish()
+        self._lease.check()
         write_quarantine(self._storage, self._faults, self._settings)
         names = self._journal.names()
         if not names:
@@ -266,18 +298,8 @@ class _Run:
                 self._storage.write(f"{domain}/{ROOT}", group_bytes({}))
         write_manifest(self._storage, self._journal.rows())
         live = {path for entry in self._journal.entries() for path in entry.paths}
-        for path in sorted(self._journal.superseded - live):
-            self._storage.delete(path)
-            _remove_empty_folders(Path(self._storage.url), path)
+        self._storage.delete(*sorted(self._journal.superseded - live))
         shutil.rmtree(Path(self._storage.url) / STAGED, ignore_errors=True)
-
-
-def _remove_empty_folders(root: Path, path: str) -> None:
-    """The folders that a deleted file was the last of; there are none in a bucket."""
-    for folder in (root / path).parents:
-        if folder == root or not folder.is_dir() or any(folder.iterdir()):
-            return
-        folder.rmdir()
 
 
 def _reason(task: Task, error: Exception) -> str:

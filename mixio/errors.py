@@ -4,7 +4,8 @@
     ├── InvalidArgument      a wrong argument; also a ValueError
     ├── SourceError          a source volume that cannot be read or trusted
     │   ├── SourceTooLarge       one that needs more memory than it may have
-    │   └── PartsRefused         some parts of one, after the others have been read
+    │   ├── PartsRefused         some parts of one, after the others have been read
+    │   └── WorkerDied           one whose conversion killed the process that had it
     ├── StoreError           no store there, a half-written one, one of a newer schema
     │   ├── DamagedStoreError    a manifest or root that does not match its checksum
     │   └── DamagedChunkError    stored bytes that do not match their checksum
@@ -43,6 +44,10 @@ class PartsRefused(SourceError):
     def __init__(self, message: str, *, reasons: dict[str, str] | None = None) -> None:
         super().__init__(message)
         self.reasons = reasons or {}
+
+
+class WorkerDied(SourceError):
+    """A source whose conversion killed the process that had it."""
 
 
 class StoreError(MixioError):

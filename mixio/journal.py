@@ -1,8 +1,8 @@
 """What a conversion has finished, so that an interrupted one goes on where it was.
 
-One line of JSON per finished source, durable before anything relies on it; another per tar that was packed. The
-latest line of a source counts. Only what decides about going on is kept in memory; rows are read back line by line
-when the manifest is written.
+One line of JSON per finished source, durable before anything relies on it; another per tar that was packed, and one
+before a source that was converted before is converted again. The latest line of a source counts. Only what decides
+about going on is kept in memory; rows are read back line by line when the manifest is written.
 """
 
 import json
@@ -57,6 +57,8 @@ class Journal:
         self._owners: dict[str, str] = {}
         self.superseded: set[str] = set()
         """Files that held a volume which now lies elsewhere, or nowhere; a tar among them may hold others still."""
+        self.unsettled: set[str] = set()
+        """Sources that were being converted again, of which nothing has been heard: their files may be replaced."""
         self._line = lru_cache(4)(self._decoded)
         for position, line in self._log:
             self._take(json.loads(line), position)
@@ -68,15 +70,24 @@ class Journal:
             for row in rows:
                 self.superseded -= files_of_volume(row_from_dict(row)) if self.superseded else set()
         elif "seen" in line:
-            claim = Claim(**line["seen"])
-            self._entries[claim.source] = replace(self._entries[claim.source], claim=claim)
+            self._see(Claim(**line["seen"]))
+        elif "begun" in line:
+            self.unsettled.add(line["begun"])
         elif "gone" in line:
             self._remove(line["gone"])
         for index, row in enumerate(rows):
             name = f"{row['domain']}/{row['key']}"
+            if "packed" in line and self._owners.get(name) != row["source"]:
+                self.superseded.add(row["path"])  # the line of its source was damaged: the tar holds one too many
+                continue
             self._where[name] = position, index
             if "packed" in line:
                 self._move(row["source"], name, row["path"])
+
+    def _see(self, claim: Claim) -> None:
+        self.unsettled.discard(claim.source)
+        if entry := self._entries.get(claim.source):  # it has none if its line was damaged
+            self._entries[claim.source] = replace(entry, claim=claim)
 
     def _replace(self, entry: Entry) -> None:
         self._remove(entry.claim.source)
@@ -84,6 +95,7 @@ class Journal:
         self._owners.update(dict.fromkeys(entry.names, entry.claim.source))
 
     def _remove(self, source: str) -> None:
+        self.unsettled.discard(source)
         before = self._entries.pop(source, None)
         for name in before.names if before else ():
             self.superseded |= files_of_volume(self.row(name))
@@ -151,14 +163,17 @@ class Journal:
         (position,) = self._log.append([json.dumps(line).encode()])
         self._take(line, position)
 
-    def remove(self, source: str) -> None:
-        """Record that the volumes of a source are not to be trusted any more."""
-        self._append({"gone": source})
+    def begin(self, source: str) -> None:
+        """Record that a source is about to be converted again."""
+        self._append({"begun": source})
 
-    def forget(self, sources: Iterable[str]) -> None:
-        """Take sources whose files are lost for unfinished; nothing is written of it."""
-        for source in list(sources):
-            self._drop(self._entries.pop(source).names)
+    def remove(self, *sources: str) -> None:
+        """Record that the volumes of these sources are lost, or not to be trusted any more."""
+        lines = [{"gone": source} for source in sources]
+        if lines:
+            self._log.append([json.dumps(line).encode() for line in lines])
+        for source in sources:
+            self._remove(source)
 
     def refuse_clashes(self, claims: Sequence[Claim]) -> None:
         """Refuse volumes that would take another source's place, or tear a subject apart.

@@ -86,9 +86,7 @@ class Packer:
         self._numbers[domain] = self._numbers.get(domain, 0) + 1
         self._storage.write(path, tar_pieces(rows, self._read))
         self._journal.pack(path, placed(rows, path))
-        for blob in (blob for row in rows for blob in row.blobs):
-            if not is_tar(blob.path):
-                self._storage.delete(blob.path)
+        self._storage.delete(*(blob.path for row in rows for blob in row.blobs if not is_tar(blob.path)))
 
     def _read(self, blob: Blob) -> Iterator[bytes]:
         end = blob.offset + blob.nbytes

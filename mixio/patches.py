@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mixio.blob import Grid, decode_chunk, decode_index, index_bytes, is_missing
 from mixio.errors import DamagedChunkError, InvalidArgument, StoreError
 from mixio.row import Blob
+from mixio.stores.inside import refuse_outside
 from mixio.stores.storage import Storage
 from mixio.volume import Shape
 
@@ -37,10 +38,15 @@ class BlobFile:
         local = Path(storage.url) / blob.path
         self._descriptor = -1
         if Path(storage.url).is_dir():
+            refuse_outside(storage, blob.path)
             try:
                 self._descriptor = os.open(local, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError as error:
                 raise StoreError(f"{local}: the shard is missing; run `mixio verify`, then convert again") from error
+            except OSError as error:
+                raise StoreError(f"{local}: cannot be read ({error.strerror}); run `mixio verify`") from error
+            if os.fstat(self._descriptor).st_size < blob.offset + blob.nbytes:
+                raise DamagedChunkError(f"{self.where}: truncated, it ends before byte {blob.offset + blob.nbytes}")
         footer = min(index_bytes(grid), blob.nbytes)
         self.index = decode_index(self._bytes(blob.nbytes - footer, footer), grid, self.where)
 
@@ -54,8 +60,14 @@ class BlobFile:
     def _bytes(self, offset: int, length: int) -> bytes:
         start = self._blob.offset + offset
         if self._descriptor < 0:
-            return self._storage.read_range(self._blob.path, start, length)
-        data = os.pread(self._descriptor, length, start)
+            try:
+                return self._storage.read_range(self._blob.path, start, length)
+            except FileNotFoundError as error:
+                raise StoreError(f"{self.where}: the shard is missing; run `mixio verify`") from error
+        try:
+            data = os.pread(self._descriptor, length, start)
+        except OSError as error:
+            raise StoreError(f"{self.where}: cannot be read ({error.strerror}); run `mixio verify`") from error
         if len(data) != length:
             raise DamagedChunkError(f"{self.where}: truncated, a chunk at byte {start} is cut; convert it again")
         return data
@@ -101,7 +113,7 @@ def read_region(cache: BlobCache, blobs: Sequence[Blob], grid: Grid, corner: Cor
     `blobs` are the array's shards in C order of their place in `grid.shards`.
     """
     _check_region(grid, corner, size)
-    out = np.full(size, grid.fill, np.dtype(grid.dtype))
+    out = _filled(size, grid)
     ends = [min(c + s, n) for c, s, n in zip(corner, size, grid.shape, strict=True)]
     starts = [max(c, 0) for c in corner]
     spans = [range(a // c, -(-b // c)) for a, b, c in zip(starts, ends, grid.chunk, strict=True)]
@@ -120,6 +132,15 @@ def read_region(cache: BlobCache, blobs: Sequence[Blob], grid: Grid, corner: Cor
             target.append(slice(low - c, high - c))
         out[tuple(target)] = chunk[tuple(source)]
     return out
+
+
+def _filled(size: Shape, grid: Grid) -> NDArray[Any]:
+    try:
+        return np.full(size, grid.fill, np.dtype(grid.dtype))
+    except MemoryError as error:
+        raise StoreError(
+            f"there is no memory for {tuple(size)} voxels of {grid.dtype}; read smaller patches"
+        ) from error
 
 
 def _check_region(grid: Grid, corner: Corner, size: Shape) -> None:

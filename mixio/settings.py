@@ -20,6 +20,9 @@ CONTAINERS = ("zarr", "webdataset")
 FOLDER = ".mixio"
 """What a conversion keeps for itself, in the store."""
 
+COPY = f"{FOLDER}/{ROOT}"
+"""A copy of the root, from which converting again restores it."""
+
 _EMPTY_STORE = {FOLDER}
 
 
@@ -114,9 +117,10 @@ def settings_of(store: str | Path, *, salt: str = "") -> Settings | None:
     Raises `StoreError` if its names were hashed with another salt, and if something else than a store is there.
     """
     storage = storage_of(store)
-    if storage.size(ROOT) is None and _is_free(storage):
+    is_lost = storage.size(ROOT) is None
+    if is_lost and _is_free(storage):
         return None
-    attributes = read_attributes(storage)
+    attributes = read_attributes(storage, COPY if is_lost and storage.size(COPY) is not None else ROOT)
     check_version(int(attributes.get("schema_version", 0)), storage.url)
     values = dict(attributes["settings"])
     if values["salt"] != _salt_check(salt):
@@ -134,8 +138,9 @@ def _is_free(storage: Storage) -> bool:
 
 
 def write_settings(storage: Storage, settings: Settings) -> None:
-    """Make the store's root, which says how it is made."""
-    storage.write(ROOT, root_bytes({"schema_version": SCHEMA_VERSION, "settings": settings.recorded()}))
+    """Make the store's root, which says how it is made, and a copy of it."""
+    for name in (COPY, ROOT):
+        storage.write(name, root_bytes({"schema_version": SCHEMA_VERSION, "settings": settings.recorded()}))
 
 
 def _salt_check(salt: str) -> str:

@@ -255,6 +255,8 @@ def _check(values: dict[str, str], where: str) -> None:
     if "label" in values and "label" in names:
         raise InvalidArgument(f"{where}: has both columns label and label:label; keep one")
     for name, value in values.items():
+        if name != "path" and _as_text(value) != value:
+            raise InvalidArgument(f"{where}: {name} {value!r} is not text that UTF-8 can hold")
         if (name == "label" or name.startswith("label:")) and "://" in value:
             raise InvalidArgument(f"{where}: {name} {value} is a URL; a label map is read from a file, fetch it first")
     for name in names:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from mixio.errors import InvalidArgument
@@ -12,7 +13,7 @@ from mixio.settings import Settings
 from mixio.sources import Names, Source
 from mixio.splits import explicit_splits, split_of
 from mixio.stores.tar import RESERVED
-from mixio.writer import Task, stamp_of
+from mixio.writer import Task, stamps_of
 
 _PART = re.compile(r"(?P<whole>.+)_(s[0-9a-f]{8}(-t[0-9]{4,})?|t[0-9]{4,})")
 """The key of a frame or series: that of its source, and what tells it from its siblings."""
@@ -42,16 +43,22 @@ def tasks_of(sources: Sequence[Source], settings: Settings, *, memory: int | Non
                 "give one of them another name in a column key"
             )
         tasks[task.name] = task
-    _refuse_names_of_parts(tasks, settings)
+    _refuse_names_of_parts(tasks)
     return [tasks[name] for name in sorted(tasks)]
 
 
-def _refuse_names_of_parts(tasks: dict[str, Task], settings: Settings) -> None:
+def may_be_part_of(name: str, tasks: dict[str, Task]) -> Task | None:
+    """The task, of these by name, that may turn out to hold a frame or series of this name."""
+    part = _PART.fullmatch(name)
+    whole = tasks.get(part["whole"]) if part else None
+    has_parts = whole and (whole.settings.frames == "each" or not is_volume(whole.source.path))
+    return whole if has_parts else None
+
+
+def _refuse_names_of_parts(tasks: dict[str, Task]) -> None:
     """A source that is named as a frame or series of another one could overwrite that."""
     for name, task in tasks.items():
-        part = _PART.fullmatch(name)
-        whole = tasks.get(part["whole"]) if part else None
-        if whole and (settings.frames == "each" or not is_volume(whole.source.path)):
+        if whole := may_be_part_of(name, tasks):
             raise InvalidArgument(
                 f"{task.source.name} would be {name}, which may be a part of {whole.source.name}; "
                 "give one of them another name in a column key"
@@ -62,17 +69,20 @@ def _tar_key(source: Source, key: str) -> str:
     """A key as members of a tar may have it: WebDataset splits a member's name at its first dot."""
     if source.key and "." in key:
         raise InvalidArgument(f"key {key!r}: a WebDataset key has no dot; use '_' instead")
-    for label in source.labels:
-        if label in RESERVED or "." in label:
+    for label, times in Counter(label.lower() for label in source.labels).items():  # WebDataset has no upper case
+        if label in RESERVED or "." in label or times > 1:
             raise InvalidArgument(
                 f"label {label!r} of {source.name}: a member of a tar cannot have this name; choose another"
             )
     return key.replace(".", "_")
 
 
-def claim_of(task: Task) -> Claim:
-    """What the journal keeps of a task, with the stamp of its files as they are now."""
-    return Claim(task.source_id, task.name, task.subject, task.split, task.told, place_of(task), stamp_of(task.source))
+def claims_of(tasks: Sequence[Task]) -> list[Claim]:
+    """What the journal keeps of each task, with the stamp of its files as they are now."""
+    return [
+        Claim(task.source_id, task.name, task.subject, task.split, task.told, place_of(task), stamp)
+        for task, stamp in zip(tasks, stamps_of([task.source for task in tasks]), strict=True)
+    ]
 
 
 def place_of(task: Task) -> str:

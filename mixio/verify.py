@@ -2,11 +2,13 @@
 
 The manifest carries a checksum of each shard, and each shard one of its index and of every chunk; all JSON and all
 tar headers follow from the manifest and are compared with what they must be. So there is no byte of a store, its
-quarantine list aside, that can change unseen. With the sources at hand, voxels are compared with the originals too.
+quarantine list aside, that can change unseen. Files that the store does not speak of are not looked at. An older
+manifest put back in the place of a newer one is a whole store of what there was then: a volume that has since been
+replaced is told as damaged, one that has since been added is not missed, and converting again brings it back. With
+the sources at hand, voxels are compared with the originals too.
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -16,51 +18,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.blob import crc32c, decode_shard
-from mixio.errors import MixioError, StoreError
-from mixio.manifest import SIDECAR
+from mixio.errors import DamagedStoreError, MixioError, PartsRefused, StoreError
+from mixio.manifest import NAME
 from mixio.prepare import Prepared, options_of, prepare
 from mixio.readers import read_parts
 from mixio.row import Blob, Row
 from mixio.settings import Settings, settings_of
 from mixio.sources import read_sources
 from mixio.store import Store
-from mixio.stores.storage import Storage
+from mixio.stores.inside import refuse_outside
+from mixio.stores.storage import Storage, storage_of
 from mixio.stores.tar import END, header, is_tar, json_member, member_names, padding
-from mixio.stores.zarr import ROOT, group_bytes, json_bytes, metadata_files, root_bytes
+from mixio.stores.zarr import ROOT, group_bytes, metadata_files, read_attributes, root_bytes
 from mixio.tasks import tasks_of
 from mixio.writer import Task, digest_of, local_files, source_files
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A file that is not what it should be; `volume` is empty where it belongs to no single one."""
+    """A file that is not what it should be; `volume` is empty where it belongs to no single one.
+
+    Converting again mends it once `delete`, a file or folder of the store, is deleted; nothing need be if it is empty.
+    """
 
     volume: str
     file: str
     damage: str
+    delete: str = ""
 
 
 def verify(store: Store) -> Iterator[Damage | str]:
     """Check a store; yields what is damaged, and the name of each volume when it has been checked."""
     storage = store.storage
-    yield from _differing(storage, {ROOT: root_bytes(store.attributes)}, "")
-    yield from _differing(storage, {SIDECAR: _canonical(storage, SIDECAR)}, "")
-    is_zarr = not any(is_tar(row.path) for row in _first(store))
-    if is_zarr:
-        for domain in store.domains:
-            yield from _differing(storage, {f"{domain}/{ROOT}": group_bytes({})}, "")
-        for row in store.manifest.rows():
-            yield from _zarr_damage(storage, row)
-            yield row.name
-    else:
-        for path, rows in _by_tar(store):
-            yield from _tar_damage(storage, path, rows)
-            yield from (row.name for row in rows)
+    yield from _mended_by(ROOT, _differing(storage, {ROOT: root_bytes(store.attributes)}, ""))
+    try:
+        yield from _tars(store) if any(is_tar(row.path) for row in _first(store)) else _folders(store)
+    except DamagedStoreError as error:
+        yield Damage("", NAME, str(error))
+
+
+def unopened(location: str, error: DamagedStoreError) -> Damage:
+    """The damage of a store that does not open: that of its root, or of its manifest, which converting writes anew."""
+    try:
+        read_attributes(storage_of(location))
+    except StoreError:
+        return Damage("", ROOT, str(error), delete=ROOT)
+    return Damage("", NAME, str(error))
 
 
 def _first(store: Store) -> Iterator[Row]:
     for name in store.names()[:1]:
         yield store.row(name)
+
+
+def _folders(store: Store) -> Iterator[Damage | str]:
+    for domain in store.domains:
+        yield from _differing(store.storage, {f"{domain}/{ROOT}": group_bytes({})}, "")  # written by every conversion
+    for row in store.manifest.rows():
+        yield from _mended_by(row.path, _zarr_damage(store.storage, row))
+        yield row.name
+
+
+def _tars(store: Store) -> Iterator[Damage | str]:
+    for path, rows in _by_tar(store):
+        yield from _mended_by(path, _tar_damage(store.storage, path, rows))
+        yield from (row.name for row in rows)
+
+
+def _mended_by(place: str, damages: Iterable[Damage]) -> Iterator[Damage]:
+    return (replace(damage, delete=place) for damage in damages)
 
 
 def _by_tar(store: Store) -> Iterator[tuple[str, list[Row]]]:
@@ -74,18 +100,11 @@ def _by_tar(store: Store) -> Iterator[tuple[str, list[Row]]]:
         yield path, sorted(rows, key=lambda row: row.blobs[0].offset)
 
 
-def _canonical(storage: Storage, name: str) -> bytes:
-    """The file as it is written if its content is what can be read from it."""
-    try:
-        return json_bytes(json.loads(storage.read(name)))
-    except (ValueError, OSError):
-        return b""
-
-
 def _differing(storage: Storage, expected: dict[str, bytes], volume: str) -> Iterator[Damage]:
     for name, content in expected.items():
         try:
-            found = storage.read(name)
+            refuse_outside(storage, name)
+            found = storage.read_range(name, 0, len(content) + 1)
         except (OSError, StoreError) as error:
             yield Damage(volume, name, f"cannot be read ({_why(error)})")
             continue
@@ -105,11 +124,12 @@ def _zarr_damage(storage: Storage, row: Row) -> Iterator[Damage]:
 
 def _blob_damage(storage: Storage, volume: str, blob: Blob, *, is_whole_file: bool = False) -> Iterator[Damage]:
     try:
-        size = storage.size(blob.path) if is_whole_file else blob.offset + blob.nbytes
+        refuse_outside(storage, blob.path)
+        size, end = storage.size(blob.path), blob.offset + blob.nbytes
         if size is None:
             raise FileNotFoundError(2, "no such file")
-        if is_whole_file and size != blob.nbytes:
-            yield Damage(volume, blob.path, f"holds {size} bytes, the manifest says {blob.nbytes}")
+        if size < end or (is_whole_file and size > end):
+            yield Damage(volume, blob.path, f"holds {size} bytes, the manifest says {end}")
             return
         data = storage.read_range(blob.path, blob.offset, blob.nbytes)
     except (OSError, StoreError) as error:
@@ -126,6 +146,14 @@ def _blob_damage(storage: Storage, volume: str, blob: Blob, *, is_whole_file: bo
 
 def _tar_damage(storage: Storage, path: str, rows: list[Row]) -> Iterator[Damage]:
     """Headers, padding and metadata of a tar, byte by byte, and its shards by their checksums."""
+    try:
+        refuse_outside(storage, path)
+    except StoreError as error:
+        yield Damage("", path, str(error))
+        return
+    if storage.size(path) is None:
+        yield Damage("", path, "cannot be read (no such file)")
+        return
     position = 0
     for row in rows:
         *names, last = member_names(row)
@@ -184,18 +212,21 @@ def compare(store: Store, sources: str | Path, *, salt: str = "") -> Iterator[Da
 def _compared(store: Store, task: Task, settings: Settings, names: list[str], place: str) -> Iterator[Damage]:
     rows = {row.part: row for row in map(store.row, names)}
     try:
-        with local_files(task.source):
-            for path in source_files(task.source):
+        with local_files(task.source) as source:
+            for path in source_files(source):
                 digest_of(path)  # says which file cannot be read
-            for part in read_parts(task.source.path, options_of(task.source, settings)):
+            for part in read_parts(source.path, options_of(source, settings)):
                 row = rows.pop(part.name, None)
                 if row is None:
                     yield Damage("", place, f"has a volume {part.name!r} that is not in the store; convert again")
                 else:
-                    differing = _differences(store, row, prepare(part, task.source, settings))
+                    differing = _differences(store, row, prepare(part, source, settings))
                     yield from (Damage(row.name, place, what) for what in differing)
+    except PartsRefused as error:
+        yield Damage("", place, f"has parts that are refused ({error})")
     except MixioError as error:
         yield Damage(names[0], place, f"cannot be compared ({error})")
+        return
     for row in rows.values():
         yield Damage(row.name, place, "holds no such volume any more")
 
@@ -205,8 +236,11 @@ def _differences(store: Store, row: Row, original: Prepared) -> Iterator[str]:
         return np.array_equal(store.read_patch(row.name, corner=(0, 0, 0), size=row.shape, label=label), voxels)
 
     volume = original.volume
+    said, told = (row.slope, row.inter, row.unit), (volume.slope, volume.inter, volume.unit)
     if row.shape != volume.shape or not np.array_equal(row.matrix, volume.affine) or not is_stored(volume.voxels):
         yield "is not what the store holds; if it changed, convert again"
+    elif said != told:
+        yield f"has the slope, intercept and unit {told}, the store {said}; convert again"
     elif original.labels.keys() != row.labels.keys():
         yield f"has the label maps {sorted(original.labels)}, the store {sorted(row.labels)}; convert again"
     else:

@@ -10,15 +10,15 @@ import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mixio.errors import InvalidArgument, SourceError, StoreError, require
+from mixio.dask import on_dask
+from mixio.errors import InvalidArgument, WorkerDied
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,6 +28,8 @@ _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 _SHARE_OF_MEMORY = 0.8
 _OVERHEAD = 2**29
 """Bytes that a worker takes for code and libraries, beside the volume it has."""
+_STARTS = 3
+"""Processes that may die in turn before they took a task, until it is taken for the machine's fault."""
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -51,14 +53,10 @@ class Workers:
     def run(self, function: Callable[[T], R], tasks: Iterable[T]) -> Outcomes[T, R]:
         """Every task with what `function`, which must pickle, made of it; in the order in which they end."""
         if self.dask is not None:
-            return on_dask(function, tasks, self)
+            return on_dask(function, tasks, address=self.dask, jobs=self.jobs)
         if self.jobs == 0:
             return here(function, tasks)
         return in_processes(function, tasks, self)
-
-
-class WorkerDied(SourceError):
-    """The process that had this task was killed."""
 
 
 def available_memory() -> int:
@@ -107,50 +105,81 @@ def _outcome(function: Callable[[T], R], task: T) -> R | BaseException:
 
 
 def in_processes(function: Callable[[T], R], tasks: Iterable[T], workers: Workers) -> Outcomes[T, R]:
-    """In worker processes, an executor of one process each, so that a death breaks one only."""
+    """In worker processes; whoever leaves early, or is interrupted, leaves none behind at work."""
     queue = iter(tasks)
-    executors = [_executor(workers) for _ in range(workers.jobs)]
-    running: dict[Future[R], tuple[T, int]] = {}
+    processes = [_Process(workers.memory_each) for _ in range(workers.jobs)]
+    running: dict[Future[R], tuple[T, _Process]] = {}
     try:
-        for slot in range(workers.jobs):
-            _submit(function, queue, executors, slot, running)
+        for process in processes:
+            running |= {process.submit(function, task): (task, process) for task in islice(queue, 1)}
         while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
-            ended = [(future, *running.pop(future)) for future in done]
-            for future, _, slot in ended:
-                if isinstance(future.exception(), BrokenExecutor):
-                    executors[slot].shutdown(wait=False)
-                    executors[slot] = _executor(workers)
-                _submit(function, queue, executors, slot, running)
-            for future, task, _ in ended:
-                yield task, _told(future)
+            ended = []
+            for future in done:
+                task, process = running.pop(future)
+                is_over = process.has_started or not _is_broken(future)
+                if is_over:
+                    ended.append((task, _told(future)))
+                following = islice(queue, 1) if is_over else [task]
+                running |= {process.submit(function, task): (task, process) for task in following}
+            yield from ended
     finally:
-        for executor in executors:
-            executor.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.close(kill=bool(running))
 
 
-def _submit(
-    function: Callable[[T], R],
-    queue: Iterator[T],
-    executors: list[ProcessPoolExecutor],
-    slot: int,
-    running: dict[Future[R], tuple[T, int]],
-) -> None:
-    for task in queue:
-        running[executors[slot].submit(function, task)] = task, slot
-        return
+class _Process:
+    """A process for one task at a time, another one if it died; an executor each, so that a death breaks one only."""
+
+    def __init__(self, memory: int) -> None:
+        self._memory, self._failures = memory, 0
+        self._executor: ProcessPoolExecutor | None = None
+
+    def submit(self, function: Callable[[T], R], task: T) -> Future[R]:
+        """Hand it a task; raises `WorkerDied` if several in turn have died before they could take one."""
+        try:
+            return self._started().submit(function, task)
+        except BrokenExecutor:  # by its last task, or since
+            self._failures = 0 if self.has_started else self._failures + 1
+            if self._failures == _STARTS:
+                raise WorkerDied(
+                    f"{_STARTS} worker processes in turn died as they started; a script that converts needs "
+                    "`if __name__ == '__main__':`, or use jobs=0"
+                ) from None
+            self.close()
+            return self._started().submit(function, task)
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._executor is None:
+            start = (os.getpid(), self._memory)
+            self._executor = ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=start)
+            self._pid = self._executor.submit(os.getpid)
+        return self._executor
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it came as far as to take a task."""
+        return self._pid.done() and not _is_broken(self._pid)
+
+    def close(self, *, kill: bool = False) -> None:
+        """End it: when it has done what it has, or at once, for all it writes is whole or not there."""
+        if self._executor is None:
+            return
+        if kill:
+            with suppress(BrokenExecutor, ProcessLookupError):
+                os.kill(self._pid.result(), signal.SIGKILL)
+        self._executor.shutdown(cancel_futures=True)
+        self._executor = None
+
+
+def _is_broken(future: Future[Any]) -> bool:
+    return isinstance(future.exception(), BrokenExecutor)
 
 
 def _told(future: Future[Any]) -> R | BaseException:
-    error = future.exception()
-    if isinstance(error, BrokenExecutor):
+    if _is_broken(future):
         return WorkerDied("the process that converted it died, for want of memory or by a crash in a library")
-    return future.result() if error is None else error
-
-
-def _executor(workers: Workers) -> ProcessPoolExecutor:
-    context = get_context("spawn")
-    return ProcessPoolExecutor(1, mp_context=context, initializer=_begin, initargs=(os.getpid(), workers.memory_each))
+    return future.exception() or future.result()
 
 
 def _begin(parent: int, memory: int) -> None:
@@ -163,54 +192,3 @@ def _begin(parent: int, memory: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = memory + _OVERHEAD
     resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
-
-
-def on_dask(function: Callable[[T], R], tasks: Iterable[T], workers: Workers) -> Outcomes[T, R]:
-    """On the Dask cluster at an address, or on one started here for `local`.
-
-    What a lost worker had goes to another; a task that kills several is given up, as the scheduler is configured.
-    """
-    with _client(workers) as client:
-        ahead = 2 * max(1, sum(client.nthreads().values()))
-        queue, running = iter(tasks), {}
-        finished = distributed().as_completed()
-        for task in islice(queue, ahead):
-            running[future := client.submit(function, task, pure=False)] = task
-            finished.add(future)
-        for future in finished:
-            task, error = running.pop(future), future.exception()
-            for following in islice(queue, 1):
-                running[another := client.submit(function, following, pure=False)] = following
-                finished.add(another)
-            if isinstance(error, distributed().KilledWorker):
-                yield task, WorkerDied("the Dask workers that converted it died, for want of memory or by a crash")
-            else:
-                yield task, future.result() if error is None else error
-            future.release()
-
-
-def distributed() -> Any:
-    """Dask's distributed, which is imported when it is asked for only."""
-    try:
-        return import_module("distributed")
-    except ImportError as error:
-        raise require("distributed", "dask") from error
-
-
-@contextmanager
-def _client(workers: Workers) -> Iterator[Any]:
-    """A client of the cluster, and for `local` the cluster itself, while the context lasts."""
-    dask = distributed()
-    with ExitStack() as stack:
-        address = workers.dask
-        if address == "local":
-            jobs = max(1, workers.jobs)
-            address = stack.enter_context(
-                dask.LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
-            )
-        try:
-            yield stack.enter_context(dask.Client(address, timeout="30s"))
-        except (TimeoutError, ConnectionError, ValueError) as error:
-            raise StoreError(
-                f"{workers.dask}: no Dask scheduler answers there ({error}); or use --dask local"
-            ) from error

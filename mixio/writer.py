@@ -6,28 +6,33 @@ journal says, after the worker has answered.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from numpy.typing import NDArray
 
 from mixio.blob import SHARD_BYTES, Grid, extend_crc32c, plan_grid, shard_pieces
 from mixio.codec import Codec
-from mixio.errors import PartsRefused, SourceError
+from mixio.errors import PartsRefused, SourceError, StoreError
+from mixio.journal import files_of_volume
 from mixio.prepare import Prepared, options_of, prepare
 from mixio.readers import Part, files_of, read_parts
 from mixio.row import Blob, Row, occupancy_grid
 from mixio.settings import FOLDER, Settings
 from mixio.sources import Source
+from mixio.stores.fetch import fetched, stamps
+from mixio.stores.names import Write
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import OCCUPANCY, array_path, metadata_files, shard_path
 
 STAGED = f"{FOLDER}/staged"
 """Where volumes wait to be packed into a tar."""
 
+_REPLACED = f"{FOLDER}/replaced"
 _PIECE = 2**20
 _LABELS_AND_BUFFERS = 3
 """A volume of n bytes needs up to this many times n: the voxels, their encoding, a label map."""
@@ -37,7 +42,8 @@ _LABELS_AND_BUFFERS = 3
 class Task:
     """A source and what was decided about it before it is opened.
 
-    `known` is the checksum under which it was converted before, if it was; `memory` bounds the bytes it may take.
+    `known` is the checksum under which it was converted before, if it was, and `replaces` says that volumes of it may
+    lie where its own will; `memory` bounds the bytes it may take.
     """
 
     source: Source
@@ -48,6 +54,7 @@ class Task:
     settings: Settings
     known: str | None = None
     moved: bool = False
+    replaces: bool = False
     memory: int | None = None
 
     @property
@@ -81,9 +88,9 @@ def write_volumes(store: str, task: Task) -> Written:
     Raises `SourceError` if the source, or one of its label maps, cannot be trusted, and `StoreError` or `OSError`
     if the store cannot be written.
     """
-    storage, source = storage_of(store), task.source
-    with local_files(source):
-        stamp = stamp_of(source)
+    storage = storage_of(store)
+    with local_files(task.source) as source:
+        (stamp,) = stamps_of([task.source])
         digests = [digest_of(path) for path in source_files(source)]
         digest = hashlib.sha256("".join(digests).encode()).hexdigest()
         if task.known == digest:
@@ -94,40 +101,85 @@ def write_volumes(store: str, task: Task) -> Written:
                 "folder; make the paths of the two tables differ, or use a new store"
             )
         sha256 = _image_digest(source, digests)
-        rows, refused = [], {}
-        try:
-            for part in read_parts(source.path, options_of(source, task.settings, max_bytes=_room(task))):
-                rows.append(_write(storage, task, part, sha256))
-        except PartsRefused as error:
-            refused = dict(error.reasons)
-        if stamp_of(source) != stamp:
-            raise SourceError(f"{source.path.name}: changed while it was read; run again when it is complete")
+        rows: list[Row] = []
+        refused: dict[str, str] = {}
+        with _taken_back(storage, rows):
+            try:
+                for part in read_parts(source.path, options_of(source, task.settings, max_bytes=_room(task))):
+                    rows.append(_write(storage, replace(task, source=source), part, sha256))
+            except PartsRefused as error:
+                refused = dict(error.reasons)
+            if source.url is None and stamps_of([source]) != [stamp]:
+                raise SourceError(f"{source.path.name}: changed while it was read; run again when it is complete")
         nbytes = sum(path.stat().st_size for path in files_of(source.path))
     return Written(digest, stamp, tuple(rows), source_bytes=nbytes, refused=refused)
 
 
 @contextmanager
-def local_files(source: Source) -> Iterator[None]:
-    """The source's files on this machine while the context lasts."""
-    yield
+def _taken_back(storage: Storage, rows: Sequence[Row]) -> Iterator[None]:
+    """If the source is refused after all, no frame of it that was written before stays in the store."""
+    try:
+        yield
+    except (SourceError, MemoryError):
+        storage.delete(*(path for row in rows for path in sorted(files_of_volume(row))))
+        raise
+
+
+@contextmanager
+def local_files(source: Source) -> Iterator[Source]:
+    """The source as it is to be read: one with a url is brought into a temporary folder while the context lasts.
+
+    Raises `SourceError` if it cannot be brought whole.
+    """
+    if source.url is None:
+        yield source
+        return
+    folder = gettempdir()
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(fetched(source.url, Path(folder)))
+        except (StoreError, FileNotFoundError) as error:
+            raise SourceError(str(error)) from error
+        except OSError as error:
+            raise StoreError(
+                f"{source.url}: cannot be brought to {folder} ({error.strerror or error}); "
+                "set TMPDIR to a folder with more space"
+            ) from error
+        yield replace(source, path=path)
 
 
 def source_files(source: Source) -> list[Path]:
-    """Every file that a source and its label maps consist of."""
-    paths = [source.path, *(source.labels[name] for name in sorted(source.labels))]
-    return [file for path in paths for file in files_of(path)]
+    """Every file that a source, as `local_files` gives it, and its label maps consist of."""
+    return [file for path in (source.path, *_labels(source)) for file in files_of(path)]
 
 
-def stamp_of(source: Source) -> str | None:
-    """What tells cheaply whether files may have changed: sizes and times of all of them; None if one is missing.
+def _labels(source: Source) -> list[Path]:
+    return [source.labels[name] for name in sorted(source.labels)]
+
+
+def stamps_of(sources: Sequence[Source]) -> list[str | None]:
+    """What tells cheaply whether a source may have changed: sizes and times of all its files; None if one is missing.
 
     The part before the dot leaves out the time of the last change of status, which copying to another disk resets.
+    Servers are asked for many urls at once.
     """
+    urls = list(dict.fromkeys(source.url for source in sources if source.url))
+    seen = dict(zip(urls, stamps(urls), strict=True))
+    return [_stamp(source, seen.get(source.url or "")) for source in sources]
+
+
+def _stamp(source: Source, seen: str | None) -> str | None:
+    """The stamp of a source, whose url a server has `seen` so."""
+    if source.url and seen is None:
+        return None
+    paths = [] if source.url else [source.path]
     try:
-        found = [(path.name, path.stat()) for path in source_files(source)]
+        files = [file for path in (*paths, *_labels(source)) for file in files_of(path)]
+        found = [(path.name, path.stat()) for path in files]
     except OSError:
         return None
-    weak = [(name, status.st_size, status.st_mtime_ns) for name, status in found]
+    weak: list[object] = [(name, status.st_size, status.st_mtime_ns) for name, status in found]
+    weak += [seen] if seen else []
     strong = [status.st_ctime_ns for _, status in found]
     return ".".join(
         hashlib.sha256(repr(part).encode(errors="surrogateescape")).hexdigest()[:16] for part in (weak, strong)
@@ -162,16 +214,24 @@ def _room(task: Task) -> int | None:
     return None if task.memory is None else task.memory // _LABELS_AND_BUFFERS
 
 
+def mark_of(source_id: str) -> str:
+    """The file that says that volumes of this source are being written over those it had before."""
+    return f"{_REPLACED}/{hashlib.sha256(source_id.encode(errors='surrogateescape')).hexdigest()[:32]}"
+
+
 def _write(storage: Storage, task: Task, part: Part, sha256: str) -> Row:
     """Write one volume's shards, and in a Zarr store its metadata."""
     prepared = prepare(part, task.source, task.settings)
+    if task.replaces:
+        storage.write(mark_of(task.source_id), b"\n")
     key = f"{task.key}_{part.name}" if part.name else task.key
     grid = _grid(prepared, task.settings)
-    blobs = list(_write_shards(storage, f"{task.source.domain}/{key}", prepared, grid, task.settings))
-    row = _row(task, part, prepared, grid, key, tuple(blobs), sha256)
-    if task.settings.container == "zarr":
-        for name, content in metadata_files(row).items():
-            storage.write(name, content)
+    with storage.batch() as write:
+        blobs = list(_write_shards(write, f"{task.source.domain}/{key}", prepared, grid, task.settings))
+        row = _row(task, part, prepared, grid, key, tuple(blobs), sha256)
+        if task.settings.container == "zarr":
+            for name, content in metadata_files(row).items():
+                write(name, content)
     return row
 
 
@@ -184,7 +244,7 @@ def _grid(prepared: Prepared, settings: Settings) -> Grid:
     return replace(grid, codec=Codec.parse(settings.codec))
 
 
-def _write_shards(storage: Storage, name: str, prepared: Prepared, grid: Grid, settings: Settings) -> Iterator[Blob]:
+def _write_shards(write: Write, name: str, prepared: Prepared, grid: Grid, settings: Settings) -> Iterator[Blob]:
     """The shards of image, label maps and occupancy, in the order in which a row lists them."""
     arrays: list[tuple[str, str, NDArray[Any], Grid]] = [("image", array_path(name), prepared.volume.voxels, grid)]
     for label, voxels in sorted(prepared.labels.items()):
@@ -198,7 +258,7 @@ def _write_shards(storage: Storage, name: str, prepared: Prepared, grid: Grid, s
             is_staged = settings.container == "webdataset"
             path = f"{STAGED}/{name}/{short}.shard" if is_staged else shard_path(folder, position)
             pieces = _Counted(shard_pieces(voxels[slices], its_grid))
-            storage.write(path, pieces)
+            write(path, pieces)
             yield Blob(path, 0, pieces.nbytes, pieces.crc)
 
 

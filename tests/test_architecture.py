@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "tests": set(ROOMS),
 }
 ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob row stores
-manifest sources recipes splits settings journal prepare writer tasks telling workers packing quarantine convert
+manifest sources recipes splits settings journal prepare writer tasks telling dask workers packing quarantine convert
 allocation draws mixture patches store normalize ledger dataset loader verify inspection cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},

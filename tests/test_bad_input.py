@@ -11,6 +11,7 @@ from mixio.cli import main as mixio_main
 from mixio.manifest import write_manifest
 from mixio.store import Store
 from mixio.stores.storage import storage_of
+from mixio.stores.zarr import root_bytes
 from tools import allocate, benchmark, fit_laws, report, sweep, train
 
 TRAIN = "--draws 8 --patch-size 8 --token-size 4 --mixture".split()
@@ -73,8 +74,7 @@ def test_an_empty_domain(small_store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["inspect", "verify"])
 def test_a_newer_store_and_a_half_written_one(small_store: Store, tmp_path: Path, command: str) -> None:
     shutil.copytree(small_store.path, tmp_path / "new")
-    meta = (tmp_path / "new" / "zarr.json").read_text()
-    (tmp_path / "new" / "zarr.json").write_text(meta.replace('"schema_version": 2', '"schema_version": 9'))
+    (tmp_path / "new" / "zarr.json").write_bytes(root_bytes({**small_store.attributes, "schema_version": 9}))
     assert "schema version 9 is newer than 2" in refused(mixio_main, command, tmp_path / "new")
     shutil.copytree(small_store.path, tmp_path / "half")
     (tmp_path / "half" / "manifest.parquet").unlink()

@@ -75,7 +75,10 @@ def test_missing_sources_are_one_line_and_exit_2(tmp_path: Path, small_store: St
 
 def test_a_place_that_cannot_be_written_is_one_line_and_exit_2(sources: Path) -> None:
     result = run("convert", sources, "/proc/store", "--jobs", 1)
-    assert (result.exit_code, result.stderr) == (2, "error: /proc/store: No such file or directory\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: /proc/store/.mixio/lock: No such file or directory; check the disk's space and the permissions\n",
+    )
 
 
 def test_inspect_writes_a_page_and_says_where(small_store: Store, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mixio.errors import StoreError
 from mixio.stores.lease import held
 from mixio.stores.storage import Storage, storage_of
-from tests.servers import s3, s3_server  # noqa: F401
+from tests.servers import s3, s3_log, s3_server  # noqa: F401
 
 SECONDS = 2.0
 HOLD = (

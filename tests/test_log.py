@@ -15,7 +15,7 @@ from mixio.errors import InvalidArgument, StoreError
 from mixio.stores.local import LocalStorage
 from mixio.stores.log import Log, SegmentLog, open_log
 from mixio.stores.storage import storage_of
-from tests.servers import s3, s3_server  # noqa: F401
+from tests.servers import s3, s3_log, s3_server  # noqa: F401
 
 
 def lines_of(log: Log) -> list[bytes]:
@@ -56,9 +56,10 @@ class Memory:
         self.asked += 1
         return len(self.objects[name]) if name in self.objects else None
 
-    def delete(self, name: str) -> None:
-        self._change()
-        self.objects.pop(name, None)
+    def delete(self, *names: str) -> None:
+        for name in reversed(names):  # a server deletes in no order
+            self._change()
+            self.objects.pop(name, None)
 
     def tag(self, name: str) -> str | None:
         return str(self.objects.get(name))

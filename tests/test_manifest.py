@@ -2,13 +2,20 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mixio.blob import extend_crc32c
 from mixio.errors import DamagedStoreError, StoreError
-from mixio.manifest import NAME, SIDECAR, Manifest, check_version, write_manifest
+from mixio.manifest import NAME, SIDECAR, Manifest, check_version, sidecar_bytes, write_manifest
+from mixio.row import Row
 from mixio.store import Store
 from mixio.stores.storage import storage_of
 
@@ -68,3 +75,126 @@ def test_a_missing_or_damaged_manifest_is_named(tmp_path: Path, small_store: Sto
     (tmp_path / SIDECAR).write_text(json.dumps({"schema_version": 2}))
     with pytest.raises(DamagedStoreError, match=r"manifest.json: not readable"):
         Manifest(storage_of(tmp_path))
+
+
+def forge(folder: Path, table: pa.Table, rows: int | None = None) -> None:
+    """A manifest of this table, with the checksum file that belongs to it."""
+    pq.write_table(table, folder / NAME)
+    content = (folder / NAME).read_bytes()
+    count = table.num_rows if rows is None else rows
+    (folder / SIDECAR).write_bytes(sidecar_bytes(count, len(content), extend_crc32c(0, content)))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda t: t.drop_columns(["key"]), "is no manifest of a store"),
+        (lambda t: t.drop_columns(["split"]), "is no manifest of a store"),
+        (lambda t: t.take([1, 0, *range(2, 13)]), "its rows are not in the order of their names"),
+        (lambda t: t.take([0, 0, *range(2, 13)]), "its rows are not in the order of their names"),
+        (lambda t: t.take([*range(12, -1, -1)]), "its rows are not in the order of their names"),
+        (lambda t: t.take([12, *range(12)]), "its rows are not in the order of their names"),
+    ],
+)
+def test_a_forged_manifest_is_refused_when_it_is_opened(
+    tmp_path: Path, small_store: Store, change: Callable[[pa.Table], pa.Table], reason: str
+) -> None:
+    forge(tmp_path, change(pq.read_table(Path(small_store.path) / NAME)))
+    with pytest.raises(DamagedStoreError, match=rf"manifest\.parquet: .*{reason}"):
+        Manifest(storage_of(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["blobs", "shape", "affine", "dtype", "notes", "statistics"])
+def test_a_manifest_without_a_column_that_rows_need_is_refused_when_a_row_is_read(
+    tmp_path: Path, small_store: Store, name: str
+) -> None:
+    forge(tmp_path, pq.read_table(Path(small_store.path) / NAME).drop_columns([name]))
+    manifest = Manifest(storage_of(tmp_path))
+    with pytest.raises(DamagedStoreError, match=rf"manifest\.parquet: is no manifest of a store \('{name}'\)"):
+        manifest.row("pet/0")
+    with pytest.raises(DamagedStoreError, match="is no manifest of a store"):
+        list(manifest.rows())
+
+
+def test_another_number_of_rows_than_told_and_no_parquet_at_all_are_refused(tmp_path: Path, small_store: Store) -> None:
+    forge(tmp_path, pq.read_table(Path(small_store.path) / NAME), rows=12)
+    with pytest.raises(DamagedStoreError, match=r"manifest\.json: says 12 rows, manifest\.parquet has 13"):
+        Manifest(storage_of(tmp_path))
+    (tmp_path / NAME).write_bytes(b"PAR1 or not")
+    (tmp_path / SIDECAR).write_bytes(sidecar_bytes(13, 11, extend_crc32c(0, b"PAR1 or not")))
+    with pytest.raises(DamagedStoreError, match=r"manifest\.parquet: is no manifest of a store"):
+        Manifest(storage_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "3", "[" * 100_000, '{"schema_version": 3}', '{"schema_version": 2, "rows": 1e999}', "\udcff",
+     '{"schema_version": 2, "rows": "13"}', '{"schema_version": 2}', '{"schema_version": 3, "rows": 13}'],
+)  # fmt: skip
+def test_a_checksum_file_that_says_nothing_is_damage(tmp_path: Path, small_store: Store, text: str) -> None:
+    shutil.copy(Path(small_store.path) / NAME, tmp_path)
+    (tmp_path / SIDECAR).write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(DamagedStoreError, match=r"manifest\.json: not readable"):
+        Manifest(storage_of(tmp_path))
+
+
+def test_a_page_that_changes_while_the_manifest_is_open_is_refused(tmp_path: Path, small_store: Store) -> None:
+    write_manifest(storage_of(tmp_path), [small_store.row(name) for name in small_store.names()])
+    manifest = Manifest(storage_of(tmp_path))
+    content = bytearray((tmp_path / NAME).read_bytes())
+    place = content.index(b"\x28\xb5\x2f\xfd", len(content) // 3)  # where a compressed page begins
+    content[place + 12] ^= 1
+    with (tmp_path / NAME).open("r+b") as file:
+        file.write(content)
+    with pytest.raises(DamagedStoreError, match=r"manifest\.parquet: is no manifest of a store"):
+        list(manifest.rows())
+
+
+def test_domains_whose_names_begin_alike_are_found_whatever_their_order(tmp_path: Path, small_store: Store) -> None:
+    row = small_store.row("pet/0")
+    rows = sorted(
+        (moved(row, domain, key) for domain in ("ct", "ct-2", "ct2") for key in ("a", "B", "a-1", "a.1", "0")),
+        key=lambda row: row.name,
+    )
+    write_manifest(storage_of(tmp_path), rows)
+    manifest = Manifest(storage_of(tmp_path))
+    assert manifest.names() == [row.name for row in rows]
+    assert manifest.domains == ("ct", "ct-2", "ct2")
+    assert [manifest.row(row.name) for row in rows] == rows
+
+
+def moved(row: Row, domain: str, key: str) -> Row:
+    """The row of another name."""
+    path = f"{domain}/{key}"
+    blobs = tuple(replace(blob, path=blob.path.replace(row.path, path)) for blob in row.blobs)
+    return replace(row, domain=domain, key=key, path=path, blobs=blobs)
+
+
+def test_records_are_columns_of_rows(small_store: Store) -> None:
+    found = list(small_store.manifest.records(["key", "shape", "blobs.list.element.nbytes"]))
+    rows = list(small_store.manifest.rows())
+    assert [record["key"] for record in found] == [row.key for row in rows]
+    assert [tuple(record["shape"]) for record in found] == [row.shape for row in rows]
+    assert [[blob["nbytes"] for blob in record["blobs"]] for record in found] == [
+        [blob.nbytes for blob in row.blobs] for row in rows
+    ]
+
+
+def test_an_empty_manifest_opens(tmp_path: Path) -> None:
+    assert write_manifest(storage_of(tmp_path), []) == 0
+    manifest = Manifest(storage_of(tmp_path))
+    assert (len(manifest), manifest.names(), manifest.domains, list(manifest.rows())) == (0, [], (), [])
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_rows_that_are_written_or_looked_up(tmp_path: Path) -> None:
+    def peak_mb(what: str, count: int) -> float:
+        words = ["--do", what, str(tmp_path / str(count)), str(count)]
+        command = [sys.executable, "-m", "benchmarks.bench_manifest", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+        return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
+
+    few = {what: peak_mb(what, 1000) for what in ("write", "open_store", "open and 2000 row()", "open and inspect")}
+    for what, megabytes in few.items():
+        assert peak_mb(what, 50_000) < megabytes + 200
+    assert max(few.values()) < 400

@@ -3,6 +3,7 @@
 import os
 import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixio import patches
-from mixio.blob import Grid, plan_grid
+from mixio.blob import Grid, crc32c, index_bytes, plan_grid
 from mixio.errors import DamagedChunkError, InvalidArgument, StoreError
 from mixio.patches import BlobCache, read_region
 from mixio.row import Blob
@@ -132,7 +133,7 @@ def test_damage_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(DamagedChunkError, match="c/0/0/0: a chunk does not match its checksum"):
         read_region(cache_of(tmp_path), blobs, GRID, (0, 0, 0), SHAPE)
     shard.write_bytes(content[:-1])
-    with pytest.raises(DamagedChunkError, match="truncated, a chunk at byte"):
+    with pytest.raises(DamagedChunkError, match="truncated, it ends before byte"):
         read_region(cache_of(tmp_path), blobs, GRID, (0, 0, 0), SHAPE)
     shard.unlink()
     with pytest.raises(StoreError, match="the shard is missing"):
@@ -143,3 +144,37 @@ def test_a_grid_of_one_chunk_reads_a_single_voxel(tmp_path: Path) -> None:
     grid = Grid((1, 1, 1), (1, 1, 1), (1, 1, 1), "uint8", 0)
     blobs = write_array(tmp_path, "0", np.array([[[9]]], np.uint8), grid)
     assert read_region(cache_of(tmp_path), blobs, grid, (0, 0, 0), (1, 1, 1)).item() == 9
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ((2**64 - 2, 8), "points past the end of the shard"),
+        ((0, 2**63), "points past the end of the shard"),
+        ((10**6, 100), "points past the end of the shard"),
+        ((128, 3), "a chunk does not match its checksum"),
+        ((0, 500), "a chunk does not match its checksum"),
+    ],
+)
+def test_a_forged_index_ends_in_an_error(tmp_path: Path, entry: tuple[int, int], reason: str) -> None:
+    (blob,) = write_array(tmp_path, "0", VOXELS, GRID)
+    content = bytearray((tmp_path / blob.path).read_bytes())
+    start = len(content) - index_bytes(GRID)
+    index = np.frombuffer(bytes(content[start:-4]), "<u8").reshape(-1, 2).copy()
+    index[-1] = entry
+    content[start:] = index.tobytes() + crc32c(index.tobytes())
+    (tmp_path / blob.path).write_bytes(content)
+    with pytest.raises(DamagedChunkError, match=reason):
+        read_region(cache_of(tmp_path), [blob], GRID, (0, 0, 0), SHAPE)
+
+
+@pytest.mark.parametrize("values", [{"nbytes": 2**62}, {"offset": 2**62}, {"offset": 1}])
+def test_a_blob_said_to_be_larger_than_its_file_is_refused(tmp_path: Path, values: dict[str, int]) -> None:
+    (blob,) = write_array(tmp_path, "0", VOXELS, GRID)
+    with pytest.raises(DamagedChunkError, match="truncated, it ends before byte"):
+        read_region(cache_of(tmp_path), [replace(blob, **values)], GRID, (0, 0, 0), SHAPE)
+
+
+def test_more_voxels_than_there_is_memory_for_are_an_error(array: Path, blobs: list[Blob]) -> None:
+    with pytest.raises(StoreError, match="no memory for .* voxels of int16; read smaller patches"):
+        read_region(cache_of(array.parent), blobs, GRID, (0, 0, 0), (10**5,) * 3)

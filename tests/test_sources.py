@@ -1,15 +1,20 @@
 """Tables and folders of sources, and their refusals, each naming the row."""
 
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from mixio.convert import convert
 from mixio.errors import InvalidArgument
+from mixio.settings import Settings
 from mixio.sources import Names, read_sources, slug
-from tests.conftest import write_sources
+from mixio.store import open_store
+from tests.conftest import write_nifti, write_sources
 
 ROWS = [
     {"path": "a.nii", "domain": "brain-t1", "label:tumour": "a_seg.nii"},
@@ -215,3 +220,17 @@ def test_the_nan_of_a_data_frame_is_an_empty_cell(tmp_path: Path) -> None:
     rows[1] |= {"target": float("nan"), "unit": None}
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
     assert [(s.target, s.unit) for s in read_sources(tmp_path / "t.parquet")] == [("1.0", None), (None, None)]
+
+
+def test_a_file_name_that_is_no_utf_8_is_converted_with_its_name_kept(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "in" / "ct" / "x.nii", np.ones((4, 4, 4), np.int16))
+    os.replace(tmp_path / "in" / "ct" / "x.nii", os.fsencode(tmp_path) + b"/in/ct/caf\xe9.nii")
+    convert(tmp_path / "in", tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
+    (row,) = open_store(tmp_path / "store").manifest.rows()
+    assert (row.key, row.source, row.subject) == ("caf_", "ct/caf\\udce9.nii", "caf\\udce9")
+
+
+def test_text_in_a_table_that_utf_8_cannot_hold_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(r'{"path": "a.nii", "domain": "ct", "target": "\ud800"}')
+    with pytest.raises(InvalidArgument, match="row 1: target .* is not text that UTF-8 can hold"):
+        read_sources(tmp_path / "t.jsonl")

@@ -16,7 +16,7 @@ import pytest
 from mixio.errors import InvalidArgument, StoreError
 from mixio.stores.objects import PART, ObjectStorage
 from mixio.stores.storage import Storage, storage_of
-from tests.servers import Proxy, forked, proxy, s3, s3_server  # noqa: F401
+from tests.servers import Proxy, forked, proxy, s3, s3_log, s3_server  # noqa: F401
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -24,6 +24,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "local":
         return storage_of(tmp_path / "store")
     return storage_of(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def test_what_is_written_is_read(place: Storage) -> None:
@@ -66,15 +70,44 @@ def test_only_the_first_creates(place: Storage) -> None:
     assert place.create("x", b"third")
 
 
-def test_a_failing_source_leaves_the_old_object(place: Storage) -> None:
-    def broken() -> Iterator[bytes]:
-        yield bytes(2 * PART)
-        raise RuntimeError("the maker failed")
+def broken() -> Iterator[bytes]:
+    yield bytes(2 * PART)
+    raise RuntimeError("the maker failed")
 
+
+def test_a_failing_source_leaves_the_old_object(place: Storage) -> None:
     place.write("x", b"old")
     with pytest.raises(RuntimeError, match="the maker failed"):
         place.write("x", broken())
     assert place.read("x") == b"old"
+
+
+def test_a_batch_is_all_there_at_its_end(place: Storage) -> None:
+    expected = {f"v/{number}/x": bytes([number]) * number for number in range(20)}
+    with place.batch() as write:
+        for name, content in expected.items():
+            write(name, content if len(content) % 2 else iter([content, b""]))
+        write("v/0/x", b"again")
+    expected["v/0/x"] = b"again"
+    assert {name: place.read(name) for name in expected} == expected
+
+
+def test_a_batch_that_fails_leaves_no_object_cut(place: Storage) -> None:
+    place.write("a", b"old")
+    with place.batch() as write:
+        write("a", b"new")
+        with pytest.raises(RuntimeError, match="the maker failed"):
+            write("b", broken())
+    assert place.read("a") in (b"old", b"new")
+    assert place.size("b") is None
+
+
+def test_many_are_deleted_at_once_and_missing_ones_passed_over(place: Storage) -> None:
+    for name in ("a/x", "a/y", "b/c/x", "stays"):
+        place.write(name, b"1")
+    place.delete("a/x", "missing/z", "a/y", "b/c/x")
+    place.delete()
+    assert [place.size(name) for name in ("a/x", "a/y", "b/c/x", "stays")] == [None, None, None, 1]
 
 
 def test_a_large_object_goes_in_parts(place: Storage) -> None:
@@ -150,6 +183,25 @@ def test_a_truncated_answer_is_never_data(
         assert "/x: " in str(error)  # noqa: PT017
 
 
+def test_a_bucket_that_is_not_there_is_named(s3: str) -> None:  # noqa: F811
+    for write in (ObjectStorage("s3://gone").write, ObjectStorage("s3://gone").create):
+        with pytest.raises(StoreError, match="s3://gone/x: there is no such bucket; make it, or mend the address"):
+            write("x", b"1")
+
+
+def test_an_upload_leaves_nothing_on_this_machine(
+    s3: str,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen: list[int] = []
+    pieces = (b"a" * (len(list(tmp_path.iterdir())) and PART) or bytes(PART) for _ in range(3))
+    ObjectStorage(f"{s3}/large").write("x", (seen.append(len(list(tmp_path.iterdir()))) or piece for piece in pieces))
+    assert seen == [0, 0, 1]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_places_that_are_none_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="web addresses are for sources only"):
         storage_of("https://example.org/store")
@@ -165,4 +217,4 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert f"StoreError: {tmp_path}/x: {os.strerror(errno.EFBIG)}; check the disk's space" in ran.stderr
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"x": b"old"}
+    assert contents(tmp_path) == {"x": b"old"}

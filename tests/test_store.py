@@ -1,6 +1,5 @@
 """Opening a store and reading from it; what is no store, half a store or a newer one is refused."""
 
-import json
 import pickle
 import shutil
 from itertools import permutations, product
@@ -16,6 +15,7 @@ from mixio.convert import convert
 from mixio.errors import InvalidArgument, StoreError
 from mixio.settings import Settings
 from mixio.store import Store, open_store
+from mixio.stores.zarr import root_bytes
 from tests.conftest import write_nifti
 
 
@@ -77,9 +77,7 @@ def test_a_half_written_store_is_refused(small_store: Store, tmp_path: Path) -> 
 
 def test_a_store_of_a_newer_schema_is_refused(small_store: Store, tmp_path: Path) -> None:
     shutil.copytree(small_store.path, tmp_path / "new")
-    meta = json.loads((tmp_path / "new" / "zarr.json").read_text())
-    meta["attributes"]["mixio"]["schema_version"] = 99
-    (tmp_path / "new" / "zarr.json").write_text(json.dumps(meta))
+    (tmp_path / "new" / "zarr.json").write_bytes(root_bytes({**small_store.attributes, "schema_version": 99}))
     with pytest.raises(StoreError, match="schema version 99 is newer than 2, the newest known here; upgrade mixio"):
         open_store(tmp_path / "new")
 

@@ -64,8 +64,10 @@ def _read(store: Store, name: str, planes: tuple[str, ...]) -> Shown:
     try:
         return Shown(row, window, tuple(slices_of(store, name, planes=planes)))
     except (StoreError, OSError) as error:
-        where = str(Path(store.path)) + "/"  # the page says nothing of where the store is
-        return Shown(row, window, fault=str(error).replace(where, ""))
+        fault = str(error)
+        for where in (store.path.rstrip("/"), str(Path(store.path))):  # the page says nothing of where the store is
+            fault = fault.replace(f"{where}/", "")
+        return Shown(row, window, fault=fault)
 
 
 def _drawn(volume: Shown, colors: Colors) -> Shown:

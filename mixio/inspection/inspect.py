@@ -1,20 +1,20 @@
 """What is in a store, as data: one summary per domain, and the settings and the quarantine of the whole.
 
-One pass over the rows of the manifest, in `_rows`, and no file of a volume is opened, so that a store of a million
-volumes is summarised as one of ten is. A few numbers per volume are kept until the end of its domain, for medians
-and histograms; names are kept of a small sample alone, which a hash of the name chooses: the same store gives the
-same sample, and adding volumes seldom changes it.
+One pass over the rows of the manifest, none of which is kept, and no file of a volume is opened, so that a store of
+a million volumes is summarised as one of ten is. A few numbers per volume are kept until the end of its domain, for
+medians and histograms; names are kept of a small sample alone, which a hash of the name chooses: the same store gives
+the same sample, and adding volumes seldom changes it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from mixio.inspection.faults import Quarantine, read_quarantine
 from mixio.inspection.tally import Domain, Tally
-from mixio.row import Row
 from mixio.store import Store
 
 SAMPLE = 8
@@ -48,9 +48,9 @@ def inspect_store(store: Store, *, sample: int = SAMPLE) -> Inspection:
     """Summarise a store; `sample` volumes of each domain are chosen to be shown."""
     everybody: set[str] = set()
     domains, samples = [], {}
-    for domain in store.domains:
+    for domain, rows in groupby(store.manifest.rows(), key=attrgetter("domain")):
         tally, nearest = Tally(domain), _Nearest(sample)
-        for row in _rows(store, domain):
+        for row in rows:
             tally.add(row)
             nearest.add(row.name)
         everybody |= tally.subjects
@@ -60,16 +60,11 @@ def inspect_store(store: Store, *, sample: int = SAMPLE) -> Inspection:
         store=store.path,
         volumes=sum(domain.volumes for domain in domains),
         subjects=len(everybody),
-        domains=tuple(domains),
-        sample=samples,
+        domains=tuple(sorted(domains, key=attrgetter("domain"))),
+        sample=dict(sorted(samples.items())),
         settings=_settings(store),
         quarantine=read_quarantine(store.storage),
     )
-
-
-def _rows(store: Store, domain: str) -> Iterator[Row]:
-    for name in store.names(domain):
-        yield store.row(name)
 
 
 def _settings(store: Store) -> dict[str, Any]:

@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
 from mixio.errors import InvalidArgument, StoreError
 from mixio.stores import web
 from mixio.stores.names import checked
-from mixio.stores.objects import ObjectStorage
+from mixio.stores.objects import Found, ObjectStorage
+from mixio.stores.spool import spool
 
-AT_ONCE = 32
+AT_ONCE, _FILES_AT_ONCE = 32, 8
+_BATCH = 10_000
 
 
 def is_remote(location: str) -> bool:
@@ -32,12 +33,11 @@ def fetched(url: str, folder: Path, *, limit: int | None = None) -> Iterator[Pat
     Raises `FileNotFoundError` if nothing is there, `StoreError` if it is more than `limit` bytes, changed
     meanwhile or cannot be brought whole.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="fetch-", dir=folder) as temporary:
+    with spool(folder) as temporary:
         before = stamp(url)
         if before is None:
             raise FileNotFoundError(f"{url}: no such source")
-        path = _brought(url, Path(temporary), limit)
+        path = _brought(url, temporary, limit)
         if stamp(url) != before:
             raise StoreError(f"{url}: it changed while it was read; run again when nobody writes there")
         yield path
@@ -49,20 +49,24 @@ def _brought(url: str, temporary: Path, limit: int | None) -> Path:
         web.download(url, path, limit)
         return path
     if url.endswith("/"):
-        storage, names = ObjectStorage(url), ObjectStorage(url).names()
+        storage, found = ObjectStorage(url), ObjectStorage(url).below()
         target = temporary / Path(urlsplit(url).path or "/source").name
     else:
         storage, name = _split(url)
-        names, target = [(name, storage.size(name) or 0)], temporary
-    total = sum(size for _, size in names)
+        found, target = [one for one in [storage.found(name)] if one], temporary
+    total = sum(one.size for one in found)
     if limit is not None and total > limit:
         raise StoreError(f"{url}: {total} bytes are more than the limit of {limit}; raise the limit")
-    for name, size in names:
-        path = target / checked(name)
+
+    def bring(one: Found) -> None:
+        path = target / checked(one.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if storage.download(name, path) != size:
-            raise StoreError(f"{url}: {name} came short of its {size} bytes; run again")
-    return target if url.endswith("/") else target / names[0][0]
+        if storage.download(one.name, path) != one.size:
+            raise StoreError(f"{url}: {one.name} came short of its {one.size} bytes; run again")
+
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        list(pool.map(bring, found))
+    return target if url.endswith("/") else target / name
 
 
 def stamp(url: str) -> str | None:
@@ -71,18 +75,28 @@ def stamp(url: str) -> str | None:
     if _on_the_web(url):
         seen = web.head(url)
     elif url.endswith("/"):
-        storage = ObjectStorage(url)
-        seen = " ".join(f"{name} {storage.modified(name)}" for name, _ in storage.names()) or None
+        seen = " ".join(map(str, ObjectStorage(url).below())) or None
     else:
         storage, name = _split(url)
-        seen = storage.modified(name)
+        seen = str(storage.found(name) or "") or None
     return None if seen is None else hashlib.sha256(seen.encode()).hexdigest()[:32]
 
 
 def stamps(urls: Sequence[str]) -> list[str | None]:
-    """The stamps of many sources, 32 asked for at once."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(stamp, urls))
+    """The stamps of many sources, 32 asked for at once; None also where no answer came: fetching says why."""
+    found: list[str | None] = []
+    if urls:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for start in range(0, len(urls), _BATCH):  # a million futures at once would take a gigabyte
+                found += pool.map(_stamp_if_answered, urls[start : start + _BATCH])
+    return found
+
+
+def _stamp_if_answered(url: str) -> str | None:
+    try:
+        return stamp(url)
+    except StoreError:
+        return None
 
 
 def _on_the_web(url: str) -> bool:

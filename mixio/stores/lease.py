@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 
 from mixio.errors import StoreError
-from mixio.stores.local import LocalStorage
+from mixio.stores.local import LocalStorage, told
 from mixio.stores.objects import ObjectStorage
 from mixio.stores.storage import Storage
 
@@ -34,17 +34,23 @@ class Lease:
         """Whether nobody else can have taken it."""
         return True
 
+    def check(self) -> None:
+        """Refuse to go on if somebody else can have taken it; asks no server."""
+        if not self.still_held():
+            raise StoreError("the lease of the store was lost, for want of a connection; run again to go on")
+
 
 @contextmanager
-def held(storage: Storage, name: str, *, seconds: float = SECONDS) -> Iterator[Lease]:
+def held(storage: Storage, name: str, *, seconds: float | None = None) -> Iterator[Lease]:
     """Hold the name; a second holder is refused with `StoreError`, after `seconds` at most."""
     if isinstance(storage, LocalStorage):
         with _locked(storage, name):
+            storage.sweep()
             yield Lease()
         return
     if not isinstance(storage, ObjectStorage):
         raise StoreError(f"{storage.url}: a lease needs a folder or an object store")
-    lease = _Kept(storage, name, seconds)
+    lease = _Kept(storage, name, SECONDS if seconds is None else seconds)
     lease.take()
     try:
         yield lease
@@ -55,13 +61,16 @@ def held(storage: Storage, name: str, *, seconds: float = SECONDS) -> Iterator[L
 @contextmanager
 def _locked(storage: LocalStorage, name: str) -> Iterator[None]:
     path = storage.path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise _busy(storage, file.read()) from error
+    with told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    with file:
+        with told(path):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.seek(0)
+                raise _busy(storage, file.read()) from error
         file.truncate(0)
         file.write(_now())
         file.flush()
@@ -93,7 +102,7 @@ class _Kept(Lease):
     def _watched(self) -> bytes | None:
         """What lies there unchanged for the whole length, None if nothing does."""
         first = self._content()
-        limit = _clock() + self._seconds
+        limit = _clock() + (self._seconds if first is None else json.loads(first).get("seconds", self._seconds))
         while first is not None and self._token.encode() not in first and _clock() < limit:
             time.sleep(self._seconds / 12)
             now = self._content()
@@ -116,7 +125,8 @@ class _Kept(Lease):
             return None
 
     def _data(self) -> bytes:
-        return json.dumps({"since": self._since, "token": self._token, "beat": self._beat}).encode()
+        told = {"since": self._since, "token": self._token, "beat": self._beat, "seconds": self._seconds}
+        return json.dumps(told).encode()
 
     def _refresh(self) -> None:
         while not self._end.wait(self._seconds / 6):
@@ -163,4 +173,4 @@ def _now() -> str:
 
 def _clock() -> float:
     """Seconds that go on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -1,23 +1,35 @@
-"""A folder as a place for objects: each name a file, put there by one rename.
+"""A folder.
 
-The file and the folders that name it are flushed to the disk before `write` returns, so that neither a kill nor a power
-cut leaves half an object under its name. What a kill may leave is a temporary file, `.NAME.XXXX.part`.
+A file is written under a temporary name in `.mixio/tmp`, on the same file system, flushed to the disk, and renamed.
+So a kill, a full disk or a power cut leaves under a name either what was there before or all of what was to be there;
+what it may leave besides is a temporary file, which `sweep` takes away by listing that one folder.
+
+Flushing has a price for each time the file system commits its own journal. A `batch` therefore writes all of its
+files first, has the kernel begin to write them back, and flushes them, then the folders they were renamed into,
+together: about one commit for all of them instead of two for each.
 """
 
+import errno
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 
 from mixio.errors import StoreError
-from mixio.stores.names import checked
+from mixio.stores.names import Pieces, Write, checked
+
+TEMPORARY = ".mixio/tmp"
+"""Where files lie until they are whole."""
+
+_ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
 class LocalStorage:
-    """The folder at the path `url`; it is made at the first write."""
+    """Files below the folder `url`, which is made when the first of them is written."""
 
     url: str
 
@@ -28,112 +40,207 @@ class LocalStorage:
     def read(self, name: str) -> bytes:
         """The whole file."""
         path = self.path(name)
-        with _told(path):
+        with sought(path):
             return path.read_bytes()
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`."""
         path = self.path(name)
-        with _told(path), path.open("rb") as file:
+        with sought(path), path.open("rb") as file:
             file.seek(offset)
             data = file.read(length)
         if len(data) != length:
             raise StoreError(f"{path}: expected {length} bytes at {offset}, got {len(data)}; the file was cut short")
         return data
 
-    def write(self, name: str, pieces: bytes | Iterable[bytes]) -> None:
-        """Write beside the file, flush, rename over it, flush the folder."""
-        path = self.path(name)
-        with _told(path), _written_beside(path, pieces) as temporary:
-            os.replace(temporary, path)
+    def write(self, name: str, pieces: Pieces) -> None:
+        """One file, durable on return."""
+        with self.batch() as write:
+            write(name, pieces)
+
+    @contextmanager
+    def batch(self) -> Iterator[Write]:
+        """Files that are put in place, and durable, together when the context ends; none of them if it fails."""
+        waiting: dict[Path, Path] = {}
+
+        def write(name: str, pieces: Pieces) -> None:
+            target = self.path(name)
+            waiting[self._filled(target, pieces)] = target
+
+        try:
+            yield write
+            for temporary, target in waiting.items():
+                _flush_whole(temporary, target)
+            changed: set[Path] = set()
+            for temporary, target in waiting.items():
+                with told(target):
+                    changed |= _put(temporary, target)
+            for folder in sorted(changed):
+                with told(folder):
+                    flush(folder)
+        except BaseException:
+            for temporary in waiting:
+                with suppress(OSError):
+                    temporary.unlink()
+            raise
 
     def create(self, name: str, data: bytes) -> bool:
-        """Link the finished file to its name, which fails if the name is taken."""
+        """A link from the finished file to its name, which fails where the name is taken."""
         path = self.path(name)
-        with _told(path), _written_beside(path, data) as temporary:
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                return False
-            finally:
-                temporary.unlink()
+        temporary = self._filled(path, data)
+        try:
+            with told(path):
+                flush(temporary)
+                changed = make_folders(path.parent)
+                try:
+                    os.link(temporary, path)
+                except FileExistsError:
+                    return False
+                for folder in sorted(changed | {path.parent}):
+                    flush(folder)
+        finally:
+            temporary.unlink(missing_ok=True)
         return True
 
-    def size(self, name: str) -> int | None:
-        """Bytes of the file."""
-        found = self._status(name)
-        return None if found is None else found.st_size
+    def _filled(self, target: Path, pieces: Pieces) -> Path:
+        """A new temporary file with the content that is to be at `target`; none if that fails."""
+        temporary = Path(self.url) / TEMPORARY / token_hex(16)
+        try:
+            _fill(temporary, target, pieces)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        return temporary
 
-    def delete(self, name: str) -> None:
-        """Unlink the file; flushed, so that a deleted one does not come back."""
-        path = self.path(name)
-        with _told(path), suppress(FileNotFoundError):
-            path.unlink()
-            _flush_folder(path.parent)
+    def size(self, name: str) -> int | None:
+        """Bytes of the file; None where there is none."""
+        status = self._status(name)
+        return None if status is None else status.st_size
 
     def tag(self, name: str) -> str | None:
-        """Inode, size and time of change: a rename over the file changes the first, an edit the others."""
-        found = self._status(name)
-        return None if found is None else f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
+        """Number, size and time of the file: replacing it changes the first, writing into it the others."""
+        status = self._status(name)
+        return None if status is None else f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
 
     def _status(self, name: str) -> os.stat_result | None:
         path = self.path(name)
-        with _told(path):
+        try:
+            with sought(path):
+                status = path.stat()
+        except FileNotFoundError:
+            return None
+        return status if stat.S_ISREG(status.st_mode) else None
+
+    def delete(self, *names: str) -> None:
+        """Unlink files, and the folders that are empty then; durable on return."""
+        changed: set[Path] = set()
+        for name in names:
+            path = self.path(name)
+            with suppress(FileNotFoundError), sought(path):
+                path.unlink()
+                changed.add(self._pruned(path.parent))
+        for folder in sorted(changed):
+            with suppress(FileNotFoundError), sought(folder):
+                flush(folder)
+
+    def _pruned(self, folder: Path) -> Path:
+        """The nearest folder above that is not empty, once the others are gone."""
+        root = Path(self.url)
+        while folder != root:
             try:
-                return path.stat()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+                folder.rmdir()
+            except OSError:
+                break
+            folder = folder.parent
+        return folder
+
+    def sweep(self) -> None:
+        """Take away what killed writers left; for who knows, by a lease, that nobody else writes here."""
+        with suppress(FileNotFoundError), sought(Path(self.url) / TEMPORARY):
+            for entry in os.scandir(Path(self.url) / TEMPORARY):
+                os.unlink(entry.path)
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def sought(path: Path) -> Iterator[None]:
+    """As `told`, for who reads: what is missing stays a `FileNotFoundError`."""
+    with told(path):
+        try:
+            yield
+            return
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+    raise FileNotFoundError(f"{path}: no such object") from missing
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn what the system says into an error that names the file and the way out."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: no such object") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror or error}; check the disk's space and the permissions") from error
 
 
-@contextmanager
-def _written_beside(path: Path, pieces: bytes | Iterable[bytes]) -> Iterator[Path]:
-    _make_folders(path.parent)
-    number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+def flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with os.fdopen(number, "wb") as file:
-            os.fchmod(number, 0o666 & ~_UMASK)
-            for piece in (pieces,) if isinstance(pieces, bytes) else pieces:
-                file.write(piece)
-            file.flush()
-            os.fsync(number)
-        yield Path(name)
-        _flush_folder(path.parent)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-
-
-def _make_folders(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folders(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _flush_folder(folder.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # how some network file systems say that they flush no folders
+            raise
     finally:
-        os.close(number)
+        os.close(descriptor)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def make_folders(folder: Path) -> set[Path]:
+    """Make the folder and those above it; returns the ones that have a new name in them."""
+    if folder.is_dir():
+        return set()
+    changed = make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    return changed | {folder.parent}
 
 
-_UMASK = _umask()
+def _fill(temporary: Path, target: Path, pieces: Pieces) -> None:
+    """Write a new file and have the kernel begin to write it back; errors of who makes the pieces pass unchanged."""
+    with told(target):
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        file = open(temporary, "xb", buffering=0)  # noqa: SIM115 - closed below, errors told apart
+    with file:
+        for piece in [pieces] if isinstance(pieces, bytes) else pieces:
+            rest = memoryview(piece)
+            with told(target):
+                while rest:
+                    rest = rest[file.write(rest) :]
+        with told(target):
+            if hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _put(temporary: Path, target: Path) -> set[Path]:
+    """Rename into place; again where somebody pruned the folder meanwhile. Returns the folders that changed."""
+    changed: set[Path] = set()
+    for _ in range(_ATTEMPTS):
+        try:
+            changed |= make_folders(target.parent)
+            os.replace(temporary, target)
+            return changed | {target.parent}
+        except FileNotFoundError as error:
+            missing = error
+            if not temporary.exists():
+                raise _swept(target) from error
+    raise missing
+
+
+def _flush_whole(temporary: Path, target: Path) -> None:
+    with told(target):
+        try:
+            flush(temporary)
+        except FileNotFoundError as error:
+            raise _swept(target) from error
+
+
+def _swept(target: Path) -> StoreError:
+    return StoreError(f"{target}: its temporary file was swept away; another conversion has begun, wait for it to end")

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from mixio.blob import crc32c
 from mixio.errors import InvalidArgument, StoreError
-from mixio.stores.local import LocalStorage
+from mixio.stores.local import LocalStorage, flush, make_folders, told
 from mixio.stores.storage import Storage
 
 FANOUT = 64
@@ -61,33 +61,43 @@ class FileLog:
     def __init__(self, path: Path) -> None:
         self.damaged = 0
         self._path = path
-        if not path.exists():
-            LocalStorage(str(path.parent)).create(path.name, b"")
-        self._end = _whole(path)
-        if self._end < path.stat().st_size:
-            os.truncate(path, self._end)
+        with told(path):
+            self._end = _whole(path) if path.exists() else 0
 
     def append(self, lines: Sequence[bytes]) -> list[Position]:
         """Write and flush; what a full disk let through is taken back."""
         data, positions = _framed(lines, self._end, 0, 0)
         try:
-            with self._path.open("r+b", buffering=0) as file:
-                file.seek(self._end)
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-        except OSError as error:
+            with told(self._path):
+                self._write(data)
+        except BaseException:
             with suppress(OSError):
                 os.truncate(self._path, self._end)
-            raise StoreError(f"{self._path}: {error.strerror}; check the disk's space and the permissions") from error
+            raise
         self._end += len(data)
         return positions
+
+    def _write(self, data: bytes) -> None:
+        is_new = not self._path.exists()
+        changed = make_folders(self._path.parent) | {self._path.parent} if is_new else set()
+        with self._path.open("ab", buffering=0) as file:
+            if file.tell() > self._end:
+                file.truncate(self._end)  # a line torn by a crash
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        for folder in sorted(changed):
+            flush(folder)
 
     def __iter__(self) -> Iterator[tuple[Position, bytes]]:
         """Every line whose checksum is right."""
         self.damaged, offset, end = 0, 0, self._end
-        with self._path.open("rb") as file:
+        if not end:
+            return
+        with told(self._path):
+            file = self._path.open("rb")
+        with file:
             while offset < end:
                 raw = file.readline()
                 line = _line(raw[:-1])
@@ -132,16 +142,17 @@ class SegmentLog:
         return None
 
     def _clear_leftovers(self) -> None:
-        # Parts are deleted in order and before anything else is merged, so that if any are left, the last part of the
-        # last object of its level is among them.
+        # Parts are deleted before anything else is merged and the last of them after the others, so that if any are
+        # left, the last part of the last object of its level is among them.
         for level in range(1, TOP + 1):
             numbers = [number for found, number, _ in self._pieces if found == level]
             if numbers and self._storage.size(self._object(level - 1, numbers[-1] * FANOUT + FANOUT - 1)) is not None:
                 self._delete_parts(level, numbers[-1])
 
     def _delete_parts(self, level: int, number: int) -> None:
-        for part in range(number * FANOUT, (number + 1) * FANOUT):
-            self._storage.delete(self._object(level - 1, part))
+        *others, last = (self._object(level - 1, number * FANOUT + part) for part in range(FANOUT))
+        self._storage.delete(*others)
+        self._storage.delete(last)
 
     def append(self, lines: Sequence[bytes]) -> list[Position]:
         """Make one new object of the lines."""

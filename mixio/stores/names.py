@@ -1,6 +1,13 @@
-"""The names of objects, checked at the door of every place."""
+"""The names of objects, checked at the door of every place, and what is put there under them."""
+
+from collections.abc import Callable, Iterable
 
 from mixio.errors import InvalidArgument
+
+Pieces = bytes | Iterable[bytes]
+"""The content of an object, at once or bit by bit."""
+
+Write = Callable[[str, Pieces], None]
 
 
 def checked(name: str) -> str:

@@ -9,26 +9,39 @@ hang the parent too. So a forked child sends its requests to a helper, a fresh P
 
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from io import FileIO
 from itertools import chain
 from pathlib import Path
-from tempfile import NamedTemporaryFile
-from typing import Any
+from tempfile import gettempdir
+from typing import Any, NamedTuple
 
 from mixio.errors import StoreError, require
 from mixio.stores.forked import ask
-from mixio.stores.names import checked
+from mixio.stores.names import Pieces, Write, checked
+from mixio.stores.spool import spool
 
 PART = 16 * 2**20
 """Bytes of one part of a multipart upload; S3 takes 10,000 parts, so 160 GB in all."""
 RETRY_SECONDS = 120
+_SMALL, _AT_ONCE = 2**20, 8
 _CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "1h"}
 _VARIABLES = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "gs": "GOOGLE_APPLICATION_CREDENTIALS"}
 _stores: dict[str, Any] = {}
 _owner: int | None = None
 """The process whose obstore threads these are; a forked child inherits the number, not the threads."""
+
+
+class Found(NamedTuple):
+    """An object as the server tells of it: any change of its content changes this."""
+
+    name: str
+    size: int
+    tag: str
+    modified: str
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,7 @@ class ObjectStorage:
             )
         return data
 
-    def write(self, name: str, pieces: bytes | Iterable[bytes]) -> None:
+    def write(self, name: str, pieces: Pieces) -> None:
         """One PUT of up to 16 MiB; what is larger goes up in parts, at most four in flight."""
         if isinstance(pieces, bytes):
             pieces = (pieces,)
@@ -67,14 +80,27 @@ class ObjectStorage:
     def _write_parts(self, name: str, pieces: Iterable[bytes]) -> None:
         # The pieces go through a file, so that an error of their maker comes before the upload begins: no part of a
         # failed object is left to pay for, and the upload can be sent from a helper process.
-        with NamedTemporaryFile(prefix="mixio-", suffix=".part") as file:
-            try:
+        with spool(Path(gettempdir())) as folder:
+            path = folder / "whole"
+            with path.open("wb", buffering=0) as file:
                 for piece in pieces:
-                    file.write(piece)
-                file.flush()
-            except OSError as error:
-                raise StoreError(f"{file.name}: {error.strerror}; set TMPDIR to a folder with more space") from error
-            self._ask("put_file", name, file.name)
+                    _write_all(file, piece)
+            self._ask("put_file", name, str(path))
+
+    @contextmanager
+    def batch(self) -> Iterator[Write]:
+        """Objects given bit by bit go at once; those given whole, small ones, side by side when the context ends."""
+        whole: dict[str, bytes] = {}
+
+        def write(name: str, pieces: Pieces) -> None:
+            if isinstance(pieces, bytes) and len(pieces) <= _SMALL:
+                whole[checked(name)] = pieces
+            else:
+                self.write(name, pieces)
+
+        yield write
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(self.write, whole.keys(), whole.values()))
 
     def create(self, name: str, data: bytes) -> bool:
         """A PUT with If-None-Match; one whose answer was lost and that was sent again says False though it is ours."""
@@ -89,23 +115,28 @@ class ObjectStorage:
         found = self._ask("head", name)
         return None if found is None else int(found["size"])
 
-    def delete(self, name: str) -> None:
-        """Delete the object."""
-        self._ask("delete", name)
+    def delete(self, *names: str) -> None:
+        """Delete the objects, up to 1,000 by one request."""
+        if names:
+            self._ask("delete", *map(checked, names))
+
+    def sweep(self) -> None:
+        """Nothing: half an upload is no object. A lifecycle rule of the bucket is what ends abandoned ones."""
 
     def tag(self, name: str) -> str | None:
         """The etag, and with gs:// the generation."""
         found = self._ask("head", name)
         return None if found is None else _tag_of(found)
 
-    def modified(self, name: str) -> str | None:
-        """Tag, size and time of change in one word."""
+    def found(self, name: str) -> Found | None:
+        """What a HEAD says of the object; None if it is missing."""
         found = self._ask("head", name)
-        return None if found is None else f"{_tag_of(found)} {found['size']} {found['last_modified'].isoformat()}"
+        return None if found is None else _found(found, name)
 
-    def names(self) -> list[tuple[str, int]]:
-        """Names and sizes of all objects below; for sources only."""
-        return [(str(name), int(size)) for name, size in self._ask("names", "")]
+    def below(self) -> list[Found]:
+        """All objects below, sorted, by listing; for sources only."""
+        # "folder/", which consoles make, is listed as an empty "folder", and nothing is found under that name.
+        return [one for one in self._ask("list", "") if one.size or (one.name and self.found(one.name))]
 
     def download(self, name: str, path: Path) -> int:
         """Stream the object into a file; bytes written."""
@@ -116,7 +147,7 @@ class ObjectStorage:
 
     def _ask(self, operation: str, name: str, *values: Any) -> Any:
         global _owner
-        if operation != "names":
+        if operation != "list":
             checked(name)
         if _owner is None:
             _owner = os.getpid()
@@ -128,7 +159,7 @@ class ObjectStorage:
 def perform(url: str, operation: str, name: str, *values: Any) -> Any:
     """Do one operation in this process; the errors of obstore become ours."""
     place = f"{url.rstrip('/')}/{name}"
-    with _told(place, url):
+    with _told(place, url, operation):
         return _OPERATIONS[operation](_opened(url), name, *values)
 
 
@@ -153,11 +184,13 @@ def _opened(url: str) -> Any:
 
 
 @contextmanager
-def _told(place: str, url: str) -> Iterator[None]:
+def _told(place: str, url: str, operation: str) -> Iterator[None]:
     errors = _obstore().exceptions
     try:
         yield
     except FileNotFoundError as error:
+        if operation in ("put", "put_file", "create"):
+            raise StoreError(f"{place}: there is no such bucket; make it, or mend the address") from error
         raise FileNotFoundError(f"{place}: no such object") from error
     except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
         raise StoreError(f"{place}: the server refused us; set {_VARIABLES[url[:2]]}, or ask for access") from error
@@ -168,6 +201,15 @@ def _told(place: str, url: str) -> Iterator[None]:
 
 def _tag_of(found: Any) -> str:
     return f"{found['e_tag']} {found['version'] or ''}".strip()
+
+
+def _write_all(file: FileIO, piece: bytes) -> None:
+    rest = memoryview(piece)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise StoreError(f"{file.name!s}: {error.strerror}; set TMPDIR to a folder with more space") from error
 
 
 def _put(store: Any, name: str, data: bytes) -> None:
@@ -203,15 +245,20 @@ def _head(store: Any, name: str) -> Any:
         return None
 
 
-def _delete(store: Any, name: str) -> None:
+def _delete(store: Any, *names: str) -> None:
     try:
-        _obstore().delete(store, name)
-    except FileNotFoundError:
-        return
+        _obstore().delete(store, list(names))
+    except FileNotFoundError:  # of several, the first that is missing ends the request
+        for name in names if len(names) > 1 else ():
+            _delete(store, name)
 
 
-def _names(store: Any, _: str) -> list[tuple[str, int]]:
-    return sorted((found["path"], found["size"]) for batch in _obstore().list(store) for found in batch)
+def _list(store: Any, _: str) -> list[Found]:
+    return sorted(_found(one, one["path"]) for batch in _obstore().list(store) for one in batch)
+
+
+def _found(told: Any, name: str) -> Found:
+    return Found(str(name), int(told["size"]), _tag_of(told), told["last_modified"].isoformat())
 
 
 def _download(store: Any, name: str, path: str) -> int:
@@ -233,6 +280,6 @@ _OPERATIONS: dict[str, Any] = {
     "replace": _replace,
     "head": _head,
     "delete": _delete,
-    "names": _names,
+    "list": _list,
     "download": _download,
 }

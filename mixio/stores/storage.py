@@ -4,13 +4,14 @@ A name is a relative path with "/" below the place's url. Whatever `write` retur
 fails in leaves what was there before. Nothing here lists a place: who needs to know what is there asks for names.
 """
 
-from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from mixio.errors import InvalidArgument
 from mixio.stores.local import LocalStorage
+from mixio.stores.names import Pieces, Write
 from mixio.stores.objects import ObjectStorage
 
 OBJECT_SCHEMES = ("s3", "gs")
@@ -32,8 +33,14 @@ class Storage(Protocol):
     def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`; `StoreError` if the object ends before."""
 
-    def write(self, name: str, pieces: bytes | Iterable[bytes]) -> None:
+    def write(self, name: str, pieces: Pieces) -> None:
         """Put the object there, or replace it: all of it or nothing, durable on return."""
+
+    def batch(self) -> AbstractContextManager[Write]:
+        """A `write` for objects that belong together, cheaper than one by one.
+
+        They are durable when the context ends; until then each is there already or not yet, but never half of it.
+        """
 
     def create(self, name: str, data: bytes) -> bool:
         """Put the object there only if none is; whether it was."""
@@ -41,8 +48,11 @@ class Storage(Protocol):
     def size(self, name: str) -> int | None:
         """Bytes of the object, None if it is missing."""
 
-    def delete(self, name: str) -> None:
-        """Take the object away; nothing happens if it is missing."""
+    def delete(self, *names: str) -> None:
+        """Take objects away, for good on return; those that are missing are passed over."""
+
+    def sweep(self) -> None:
+        """Take away what killed writers left half done; for who holds the lease, so that nobody else writes."""
 
     def tag(self, name: str) -> str | None:
         """A word that changes when the object does, None if it is missing."""

@@ -5,7 +5,8 @@
 A member `.shard` holds the bytes that a Zarr store holds as a file, and explains itself, so that
 `webdataset.WebDataset(urls).decode(mixio.webdataset_decoder)` yields arrays; the manifest knows the offset of each, so
 that a patch is read out of the tar by byte range. Member headers carry no time, owner or name of a person. Nothing
-is ever unpacked to disk, and nothing here is a pickle.
+is ever unpacked to disk, and nothing here is a pickle. WebDataset turns member names to lower case and splits them at
+the first dot, so that a sample's fields are `image.shard`, `<label>.shard`, `occupancy.shard` and `json`.
 """
 
 import json
@@ -15,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mixio.blob import decode_shard
-from mixio.errors import StoreError
+from mixio.blob import crc32c, decode_shard
+from mixio.errors import DamagedChunkError, StoreError
 from mixio.row import Blob, Row, row_to_dict
 
 RECORD = 512
@@ -26,7 +27,8 @@ END = bytes(20 * RECORD)
 RESERVED = ("image", "occupancy")
 """Names of members that no label map may have."""
 
-_MEMBER = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.(shard|json)")
+_ARRAY = re.compile(r"[a-z0-9_-]+\.shard")
+_PICKLED = {"pkl", "pickle", "pyd", "pth", "pt", "ckpt"}
 _PRIVATE = {"blobs", "path", "source", "source_sha256"}
 
 
@@ -49,6 +51,10 @@ def member_names(row: Row) -> list[str]:
 def json_member(row: Row) -> bytes:
     """What a streaming reader is told of a volume: its manifest row, less where it lies and what it came from."""
     values = {name: value for name, value in row_to_dict(row).items() if name not in _PRIVATE}
+    return _line({**values, "crc32c": crc32c(_line(values)).hex()})
+
+
+def _line(values: dict[str, Any]) -> bytes:
     return (json.dumps(values, sort_keys=True) + "\n").encode()
 
 
@@ -103,16 +109,33 @@ def tar_pieces(rows: Sequence[Row], read: Callable[[Blob], Iterable[bytes]]) -> 
 
 
 def webdataset_decoder(key: str, data: bytes) -> Any:
-    """Decodes the members of our tars for `WebDataset.decode`: `.shard` to an array, `.json` to a dictionary.
+    """Decodes the members of our tars for `WebDataset.decode`: `.<array>.shard` to an array, `.json` to a dictionary.
 
-    An array is `(X, Y, Z)` in its stored dtype, checksums checked (`DamagedChunkError`); real values are
-    `json["slope"] * stored + json["inter"]`. Returns None for members of other names, which other decoders may know.
-    Raises `StoreError` for a member whose name no store of ours has.
+    An array is `(X, Y, Z)` in its stored dtype, real values are `json["slope"] * stored + json["inter"]`; checksums
+    are checked (`DamagedChunkError`). Returns None for members of other names, which other decoders may know; those
+    that WebDataset runs after this one by default would unpickle, which runs whatever code a tar holds. So members
+    whose suffix says pickle or torch are refused here with `StoreError`, and tars of unknown origin are best read by
+    `decode(mixio.webdataset_decoder, pre=[], post=[])`, which runs no other decoder. (`WDS_SECURE=1` in the
+    environment forbids WebDataset to unpickle too, but also to open local files.) A damaged member header ends a tar
+    early for Python's tarfile, without an error: samples are then missing or lack fields; `mixio verify` tells.
     """
-    suffix = key.rpartition(".")[2].lower()
-    if suffix not in ("shard", "json"):
-        return None
-    name = key.lstrip(".")
-    if not _MEMBER.fullmatch(f"key.{name}"):
+    name = key.lstrip(".").lower()
+    suffix = name.rpartition(".")[2]
+    if suffix in _PICKLED:
+        raise StoreError(f"{key}: a pickle runs code when it is read; no mixio tar holds one, do not trust this one")
+    if suffix == "shard" and not _ARRAY.fullmatch(name):
         raise StoreError(f"{key}: not the name of a member of a mixio tar")
-    return json.loads(data) if suffix == "json" else decode_shard(data, key)
+    if suffix == "shard":
+        return decode_shard(data, key)
+    return _metadata(data, key) if name == "json" else None
+
+
+def _metadata(data: bytes, key: str) -> dict[str, Any]:
+    try:
+        values = dict(json.loads(data))
+        is_whole = values.pop("crc32c", None) == crc32c(_line(values)).hex()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DamagedChunkError(f"{key}: not readable as the metadata of a volume ({error})") from error
+    if not is_whole:
+        raise DamagedChunkError(f"{key}: does not match its checksum, or is not of a mixio tar; convert again")
+    return values

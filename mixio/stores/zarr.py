@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mixio.blob import crc32c, metadata
 from mixio.errors import DamagedStoreError, StoreError
 from mixio.row import Row
+from mixio.stores.inside import refuse_outside
 from mixio.stores.storage import Storage
 
 SCHEMA_VERSION = 2
@@ -54,10 +55,14 @@ def root_bytes(attributes: dict[str, Any]) -> bytes:
     return group_bytes({"mixio": {**attributes, "crc32c": _checksum(attributes)}})
 
 
-def read_attributes(storage: Storage) -> dict[str, Any]:
-    """What the root group says of how the store was made; raises `StoreError` if this is no store of ours."""
+def read_attributes(storage: Storage, name: str = ROOT) -> dict[str, Any]:
+    """What the root group, or the copy of it with this name, says of how the store was made.
+
+    Raises `StoreError` if this is no store of ours, `DamagedStoreError` if it was one.
+    """
     try:
-        attributes = dict(json.loads(storage.read(ROOT))["attributes"]["mixio"])
+        refuse_outside(storage, name)
+        attributes = dict(json.loads(storage.read(name))["attributes"]["mixio"])
         told = attributes.pop("crc32c", None)
     except FileNotFoundError as error:
         if Path(storage.url).exists():
@@ -65,14 +70,15 @@ def read_attributes(storage: Storage) -> dict[str, Any]:
         raise StoreError(
             f"{storage.url}: no such store; make one with `mixio convert SOURCES {storage.url}`"
         ) from error
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedStoreError(
-            f"{storage.url}: not a mixio store, its zarr.json does not say how it was made"
+            f"{storage.url}/{name}: does not say how a store was made; if this is one, delete that file and run "
+            "`mixio convert` again"
         ) from error
-    is_ours = attributes.get("schema_version") == SCHEMA_VERSION  # of another one, its caller tells what to do
-    if is_ours and told != _checksum(attributes):
+    is_ours = attributes.get("schema_version") == SCHEMA_VERSION  # another one may have had no checksum
+    if (is_ours or told is not None) and told != _checksum(attributes):
         raise DamagedStoreError(
-            f"{storage.url}/{ROOT}: does not match its checksum; restore it, or convert into a new store"
+            f"{storage.url}/{name}: does not match its checksum; delete it and run `mixio convert` again"
         )
     return attributes
 
