@@ -104,8 +104,10 @@ def _differing(storage: Storage, expected: dict[str, bytes], volume: str) -> Ite
     for name, content in expected.items():
         try:
             refuse_outside(storage, name)
-            # What has grown is not read: it may be large by now. A missing file is for reading to tell.
-            found = storage.read(name) if storage.size(name) in (None, len(content)) else b""
+            size = storage.size(name)
+            if size is None:
+                raise FileNotFoundError(2, "no such file")
+            found = storage.read(name) if size == len(content) else b""  # what has grown may be large by now
         except (OSError, StoreError) as error:
             yield Damage(volume, name, f"cannot be read ({_why(error)})")
             continue
