@@ -52,23 +52,39 @@ def main() -> None:
 @main.command("convert", context_settings=_CONTEXT)
 @click.argument("sources", type=click.Path(path_type=Path))
 @click.argument("store")
-@click.option("--container", type=click.Choice(CONTAINERS), help="Zarr, or tars for WebDataset.  [default: zarr]")
-@click.option("--spacing", help="Voxel size in mm as 1.5,1.5,2.0, or native.  [default: native]")
-@click.option("--dtype", type=click.Choice(DTYPES), help="Stored type; the error is recorded.  [default: native]")
-@click.option("--crop-foreground/--whole", default=None, help="Keep the box around the foreground only.")
+@click.option("--container", type=click.Choice(CONTAINERS), help="Zarr, or tars to stream.  [default: zarr]")
+@click.option(
+    "--spacing", metavar="X,Y,Z", help="Resample to this voxel size in mm, as 1.5,1.5,2.0.  [default: native]"
+)
+@click.option(
+    "--dtype", type=click.Choice(DTYPES), help="Type of stored voxels; what that costs is recorded.  [default: native]"
+)
+@click.option(
+    "--crop-foreground/--whole", default=None, help="Keep the box around the foreground only, or all (default)."
+)
 @click.option("--chunk", type=int, help="Edge of a chunk in voxels.  [default: 48]")
-@click.option("--codec", help="lz4, lz4hc, zstd or none, as NAME:LEVEL.  [default: lz4:5]")
-@click.option("--shard-size", help="Size at which a tar is closed, as 1GiB.  [default: 1GiB]")
-@click.option("--frames", type=click.Choice(FRAMES), help="What to take of 4D volumes.  [default: refuse them]")
-@click.option("--assume-affine/--known-affine", default=None, help="Take files that do not say where left is.")
-@click.option("--max-nonfinite", type=float, help="Largest share of NaN and infinite voxels.  [default: 0.01]")
+@click.option("--codec", metavar="NAME:LEVEL", help="lz4, lz4hc, zstd or none.  [default: lz4:5]")
+@click.option("--shard-size", metavar="BYTES", help="Close a tar at this size.  [default: 1GiB]")
+@click.option("--frames", type=click.Choice(FRAMES), help="What to take of 4D sources.  [default: quarantine them]")
+@click.option(
+    "--assume-affine/--known-affine",
+    default=None,
+    help="Guess where left and right are in files that do not say, or quarantine them (default).",
+)
+@click.option(
+    "--max-nonfinite",
+    type=float,
+    help="Share of NaN and infinite voxels above which a source is quarantined.  [default: 0.01]",
+)
 @click.option("--val-fraction", type=float, help="Share of subjects held out for validation.  [default: 0.1]")
-@click.option("--split-seed", type=int, help="Which subjects.  [default: so that every domain has some]")
+@click.option("--split-seed", type=int, help="Draws these subjects.  [default: one that gives every domain some]")
 @click.option("--keep-names/--hash-names", default=None, help="Keep source names and subjects, or hash them (default).")
-@click.option("--salt", help="Secret that goes into the hashes.")
+@click.option("--salt", metavar="SECRET", help="Goes into the hashes of names, so that nobody can guess them.")
 @click.option("--jobs", type=int, help="Worker processes; 0 works in this one.  [default: one a core]")
-@click.option("--memory", help="What all volumes in flight may take, as 16GB.  [default: 4/5 of what is free]")
-@click.option("--dask", help="Address of a Dask scheduler, or local.")
+@click.option(
+    "--memory", metavar="BYTES", help="What all jobs together may take, as 16GB.  [default: 4/5 of what is free]"
+)
+@click.option("--dask", metavar="ADDRESS", help="Work on this Dask cluster; local starts one.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def convert_command(
     sources: Path, store: str, jobs: int | None, memory: str | None, dask: str | None, as_json: bool, **settings: Any
@@ -78,6 +94,9 @@ def convert_command(
     SOURCES is a table (.csv, .jsonl, .parquet) with columns path and domain, and optionally modality, subject,
     split, target, label, label:<name>, unit, key, item, spacing; or a folder with one subfolder a domain. A path is a
     file, a folder of DICOM, or an s3://, gs:// or https:// address. STORE is a folder, or an s3:// or gs:// address.
+
+    What cannot be trusted is left out and listed, with the reason, in quarantine.jsonl; then the exit code is 1. It is
+    2 for wrong use. A store is made with one set of settings: leave them out to add to it.
     """
     given = _settings_given(settings)
     with Reporter("converting", quiet=as_json) as reporter, reporter.log("mixio"):

@@ -13,7 +13,7 @@ from functools import partial
 from os import cpu_count
 from pathlib import Path
 
-from mixio.errors import MixioError, SourceTooLarge, StoreError, WorkerDied
+from mixio.errors import InvalidArgument, MixioError, SourceTooLarge, StoreError, WorkerDied
 from mixio.journal import Claim, Entry, Journal
 from mixio.manifest import remove_manifest, write_manifest
 from mixio.packing import Packer
@@ -25,7 +25,7 @@ from mixio.splits import choose_seed
 from mixio.stores.lease import Lease, held
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import ROOT, group_bytes
-from mixio.tasks import claims_of, tasks_of
+from mixio.tasks import claims_of, may_be_part_of, tasks_of
 from mixio.telling import telling_names, telling_words
 from mixio.workers import Workers, available_memory
 from mixio.writer import STAGED, Task, Written, mark_of, room_for, write_volumes
@@ -165,6 +165,7 @@ class _Run:
         self._total = len(tasks)
         self._claims = {claim.source: claim for claim in claims_of(tasks, known=self._journal.entry)}
         self._journal.refuse_clashes(list(self._claims.values()))
+        self._refuse_parts_of_others({task.name: task for task in tasks})
         paths = {path for entry in self._entries_of(tasks) for path in entry.paths}
         lost = {path for path in paths if self._is_lost(path)}
         torn = {source for source in self._journal.unsettled if self._is_overwritten(source)}
@@ -180,6 +181,14 @@ class _Run:
             self._tell_refused(task, entry.refused if entry else {})
         if self._packer:
             self._packer.expect(self._pending)
+
+    def _refuse_parts_of_others(self, tasks: dict[str, Task]) -> None:
+        for name in self._journal.names():
+            whole = may_be_part_of(name, tasks)
+            if whole and self._journal.owner_of(name) != whole.source_id:
+                raise InvalidArgument(
+                    f"{name} is in the store already, and may be a part of {whole.source.name} too; choose another key"
+                )
 
     def _entries_of(self, tasks: Sequence[Task]) -> list[Entry]:
         return [entry for task in tasks if (entry := self._journal.entry(task.source_id))]

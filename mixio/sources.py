@@ -4,7 +4,7 @@ A table (`.csv`, `.jsonl`, `.parquet`) has one volume a row. `path` and `domain`
 `subject`, `split`, `target`, `unit`, `key`, `item`, `spacing`, `label` and `label:<name>` are understood; other
 columns are ignored. A path is a file, a folder of DICOM, or a URL; it is relative to the table. `item` names one part
 of a file that holds several, and `spacing` is that of a file that does not say it. A folder has one subfolder a
-domain, with the volumes in it, and subfolders of DICOM.
+domain, with the volumes in it, and subfolders of DICOM; links are followed, and what is hidden is passed over.
 """
 
 import csv
@@ -178,7 +178,8 @@ def _volumes_in(folder: Path) -> list[Path]:
             folders.clear()
             continue
         walked.add((status.st_dev, status.st_ino))
-        folders.sort()  # of two ways to a folder always the same one
+        folders[:] = sorted(name for name in folders if not name.startswith("."))  # of two ways always the same one
+        names = [name for name in names if not name.startswith(".")]
         volumes = [here / name for name in names if is_volume(Path(name))]
         found += volumes
         others = sorted({here / name for name in names}.difference(volumes))

@@ -43,16 +43,22 @@ def tasks_of(sources: Sequence[Source], settings: Settings, *, memory: int | Non
                 "give one of them another name in a column key"
             )
         tasks[task.name] = task
-    _refuse_names_of_parts(tasks, settings)
+    _refuse_names_of_parts(tasks)
     return [tasks[name] for name in sorted(tasks)]
 
 
-def _refuse_names_of_parts(tasks: dict[str, Task], settings: Settings) -> None:
+def may_be_part_of(name: str, tasks: dict[str, Task]) -> Task | None:
+    """The task, of these by name, that may turn out to hold a frame or series of this name."""
+    part = _PART.fullmatch(name)
+    whole = tasks.get(part["whole"]) if part else None
+    has_parts = whole and (whole.settings.frames == "each" or not is_volume(whole.source.path))
+    return whole if has_parts else None
+
+
+def _refuse_names_of_parts(tasks: dict[str, Task]) -> None:
     """A source that is named as a frame or series of another one could overwrite that."""
     for name, task in tasks.items():
-        part = _PART.fullmatch(name)
-        whole = tasks.get(part["whole"]) if part else None
-        if whole and (settings.frames == "each" or not is_volume(whole.source.path)):
+        if whole := may_be_part_of(name, tasks):
             raise InvalidArgument(
                 f"{task.source.name} would be {name}, which may be a part of {whole.source.name}; "
                 "give one of them another name in a column key"

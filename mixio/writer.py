@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mixio.blob import SHARD_BYTES, Grid, extend_crc32c, plan_grid, shard_pieces
 from mixio.codec import Codec
 from mixio.errors import PartsRefused, SourceError, StoreError
+from mixio.journal import files_of_volume
 from mixio.prepare import Prepared, options_of, part_name, prepare
 from mixio.readers import Part, files_of, read_parts
 from mixio.row import Blob, Row, occupancy_grid
@@ -114,24 +115,26 @@ def _written(storage: Storage, task: Task) -> Written:
     sha256 = _image_digest(source, digests)
     rows: list[Row] = []
     refused: dict[str, str] = {}
-    try:
-        for part in read_parts(source.path, options_of(source, task.settings, max_bytes=_room(task))):
-            rows.append(_write(storage, task, part, sha256))
-    except PartsRefused as error:
-        refused = dict(error.reasons)
-    except (SourceError, MemoryError):
-        _take_away(storage, rows)
-        raise
-    if source.url is None and stamps_of([source]) != [stamp]:
-        _take_away(storage, rows)
-        raise SourceError(f"{source.path.name}: changed while it was read; run again when it is complete")
+    with _taken_back(storage, rows):
+        try:
+            for part in read_parts(source.path, options_of(source, task.settings, max_bytes=_room(task))):
+                rows.append(_write(storage, task, part, sha256))
+        except PartsRefused as error:
+            refused = dict(error.reasons)
+        if source.url is None and stamps_of([source]) != [stamp]:
+            raise SourceError(f"{source.path.name}: changed while it was read; run again when it is complete")
     nbytes = sum(path.stat().st_size for path in files_of(source.path))
     return Written(digest, stamp, tuple(rows), source_bytes=nbytes, refused=refused)
 
 
-def _take_away(storage: Storage, rows: Sequence[Row]) -> None:
-    for row in rows:
-        storage.delete(*(blob.path for blob in row.blobs), *metadata_files(row))
+@contextmanager
+def _taken_back(storage: Storage, rows: Sequence[Row]) -> Iterator[None]:
+    """If the source is refused after all, no frame of it that was written before stays in the store."""
+    try:
+        yield
+    except (SourceError, MemoryError):
+        storage.delete(*(path for row in rows for path in sorted(files_of_volume(row))))
+        raise
 
 
 @contextmanager

@@ -209,6 +209,19 @@ def test_kept_names_become_keys_without_the_folder_that_repeats_the_domain() -> 
     assert slug("Brain_T1 (3T)") == "brain-t1-3t"
 
 
+def test_a_row_with_more_fields_than_columns_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,domain\nDoe, John/a.nii,ct\nb.nii,ct\n")
+    with pytest.raises(InvalidArgument, match="row 1: has more fields than the table has columns; quote those that"):
+        read_sources(tmp_path / "t.csv")
+
+
+def test_the_nan_of_a_data_frame_is_an_empty_cell(tmp_path: Path) -> None:
+    rows = [{"path": "a.nii", "domain": "ct", "target": 1.0, "unit": " "}, {"path": "b.nii", "domain": "ct"}]
+    rows[1] |= {"target": float("nan"), "unit": None}
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
+    assert [(s.target, s.unit) for s in read_sources(tmp_path / "t.parquet")] == [("1.0", None), (None, None)]
+
+
 def test_a_file_name_that_is_no_utf_8_is_converted_with_its_name_kept(tmp_path: Path) -> None:
     write_nifti(tmp_path / "in" / "ct" / "x.nii", np.ones((4, 4, 4), np.int16))
     os.replace(tmp_path / "in" / "ct" / "x.nii", os.fsencode(tmp_path) + b"/in/ct/caf\xe9.nii")

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mixio.convert import convert
 from mixio.errors import InvalidArgument
 from mixio.settings import Settings
 from mixio.sources import Source
-from mixio.tasks import claim_of, tasks_of
+from mixio.store import open_store
+from mixio.tasks import claims_of, tasks_of
 from tests.conftest import write_nifti
 
 KEPT = Settings(keep_names=True)
@@ -104,8 +106,9 @@ def test_memory_is_what_each_task_may_take() -> None:
 
 def test_any_word_of_the_table_makes_it_another_conversion() -> None:
     base = source("a.nii", key="a")
-    changes = [{"domain": "mr"}, {"subject": "s"}, {"modality": "CT"}, {"unit": "HU"}, {"target": "1"}, {"key": "b"},
-               {"labels": {"l": Path("l.nii")}}, {"item": "0"}, {"spacing": (1.0, 1.0, 1.0)}, {"split": "test"}]  # fmt: skip
+    words = {"domain": "mr", "subject": "s", "modality": "CT", "unit": "HU", "target": "1", "key": "b", "split": "test"}
+    others = {"labels": {"l": Path("l.nii")}, "item": "0", "spacing": (1.0, 1.0, 1.0)}
+    changes = [{name: value} for name, value in {**words, **others}.items()]
     told = {tasks_of([replace(base, **change)], KEPT)[0].told for change in ({}, *changes)}
     assert len(told) == len(changes) + 1
 
@@ -113,7 +116,31 @@ def test_any_word_of_the_table_makes_it_another_conversion() -> None:
 def test_a_claim_says_where_the_source_lies_and_whether_it_is_whole(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "a.nii", np.ones((2, 2, 2), np.int16))
     there, gone = (replace(source("a.nii"), path=place) for place in (path, tmp_path / "b.nii"))
-    claims = [claim_of(tasks_of([each], KEPT)[0]) for each in (there, gone)]
+    claims = [claims_of(tasks_of([each], KEPT))[0] for each in (there, gone)]
     assert [claim.stamp is None for claim in claims] == [False, True]
     assert claims[0].place != claims[1].place
     assert str(tmp_path) not in repr(claims)
+
+
+def test_a_part_does_not_overwrite_a_volume_that_was_converted_before(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "x_t0001.nii", np.full((4, 4, 4), 9, np.int16))
+    write_nifti(tmp_path / "x.nii", np.ones((4, 4, 4, 3), np.int16))
+    chosen = Settings(keep_names=True, frames="each")
+    for name in ("x_t0001", "x"):
+        (tmp_path / f"{name}.csv").write_text(f"path,domain\n{name}.nii,mr\n")
+    convert(tmp_path / "x_t0001.csv", tmp_path / "store", settings=chosen, jobs=0)
+    with pytest.raises(InvalidArgument, match=r"mr/x_t0001 is in the store already, and may be a part of x\.nii too"):
+        convert(tmp_path / "x.csv", tmp_path / "store", settings=chosen, jobs=0)
+    assert (open_store(tmp_path / "store").read("mr/x_t0001").voxels == 9).all()
+
+
+@pytest.mark.parametrize("container", ["zarr", "webdataset"])
+def test_of_a_source_that_is_refused_at_a_later_frame_nothing_stays(tmp_path: Path, container: str) -> None:
+    moving = np.ones((4, 4, 4, 3), np.float32)
+    moving[..., 2] = np.nan
+    write_nifti(tmp_path / "in" / "mr" / "a.nii", moving)
+    write_nifti(tmp_path / "in" / "mr" / "b.nii", moving[..., 0])
+    chosen = Settings(keep_names=True, frames="each", container=container)
+    summary = convert(tmp_path / "in", tmp_path / "store", settings=chosen, jobs=0)
+    assert (summary.converted, len(summary.faults)) == (1, 1)
+    assert not list((tmp_path / "store").rglob("a_t*"))
