@@ -175,6 +175,15 @@ def test_a_label_map_of_the_same_shape_and_reversed_axes_is_not_taken_by_index(t
     assert np.argwhere(labelled(np.ones((6, 6, 6), np.int16), label)).tolist() == [[5, 4, 2]]
 
 
+def test_a_label_map_of_the_same_shape_one_voxel_aside_is_moved_and_filled_up(tmp_path: Path) -> None:
+    voxels = RNG.integers(1, 9, (6, 5, 4)).astype(np.uint8)
+    aside = GRID.copy()
+    aside[0, 3] = 2
+    found = labelled(np.ones((6, 5, 4), np.int16), write_nifti(tmp_path / "l.nii", voxels, aside))
+    assert np.array_equal(found[1:], voxels[:-1])
+    assert not found[0].any()
+
+
 def test_a_nifti_label_map_beside_dicom_lies_where_nibabel_has_it(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "ct", random_stored((5, 4, 6)))
     (part,) = read_parts(folder)
