@@ -224,7 +224,7 @@ class Journal:
         first = bisect_left(self._sorted, f"{name}_")
         found = []
         while first < len(self._sorted) and self._sorted[first].startswith(f"{name}_"):
-            if self._owners.get(self._sorted[first]) != source:
+            if self._owners.get(self._sorted[first]) not in (None, source):
                 found.append(self._sorted[first])
             first += 1
         return frozenset(found)
