@@ -177,8 +177,10 @@ class _Run:
             remove_manifest(self._storage)  # it must not describe volumes that are being replaced
         pending = {task.source_id for task in self._pending}
         for task in tasks:
-            entry = self._journal.entry(task.source_id) if task.source_id not in pending else None
-            self._tell_refused(task, entry.refused if entry else {})
+            entry = self._journal.entry(task.source_id)
+            if entry and task.source_id not in pending:
+                self._tell_refused(task, entry.refused)
+                self._journal.fail(task.source_id, self._told.get(task.source_id, []))
         if self._packer:
             self._packer.expect(self._pending)
 
@@ -201,13 +203,12 @@ class _Run:
     def _recognised(self, task: Task) -> Task | None:
         """The task, with what is known of its source; None if it is finished."""
         entry, claim = self._journal.entry(task.source_id), self._claims[task.source_id]
-        taken = self._journal.parts_of_others(task.name, task.source_id)
         if entry is None:
-            return replace(task, taken=taken)
+            return task
         is_retold, is_moved = entry.claim.told != claim.told, entry.claim.place != claim.place
         if not is_retold and not is_moved and claim.stamp is not None and entry.claim.stamp == claim.stamp:
             return None
-        return replace(task, replaces=True, known=entry.digest, retold=is_retold, moved=is_moved, taken=taken)
+        return replace(task, replaces=True, known=entry.digest, retold=is_retold, moved=is_moved)
 
     def _is_overwritten(self, source: str) -> bool:
         """Whether a volume of a source was being replaced when its conversion ended, with or without an answer."""

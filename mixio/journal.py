@@ -6,7 +6,6 @@ about going on is kept in memory; rows are read back line by line when the manif
 """
 
 import json
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -66,7 +65,6 @@ class Journal:
         for position, line in self._log:
             self._take(json.loads(line), position)
         self._uncommitted.clear()
-        self._sorted = sorted(self._owners)
 
     def _take(self, line: dict[str, Any], position: Position) -> None:
         if "row" in line:
@@ -218,16 +216,6 @@ class Journal:
                     f"{claim.name}: its subject is in the split {splits[claim.subject]!r} of the store, "
                     f"not in {claim.split!r}; a subject's scans belong to one split"
                 )
-
-    def parts_of_others(self, name: str, source: str) -> frozenset[str]:
-        """Volumes of other sources that a part of the source `name` could be called."""
-        first = bisect_left(self._sorted, f"{name}_")
-        found = []
-        while first < len(self._sorted) and self._sorted[first].startswith(f"{name}_"):
-            if self._owners.get(self._sorted[first]) not in (None, source):
-                found.append(self._sorted[first])
-            first += 1
-        return frozenset(found)
 
 
 def _entry(line: dict[str, Any]) -> Entry:

@@ -44,7 +44,7 @@ class Task:
 
     `known` is the checksum under which it was converted before, if it was; then `replaces` says that volumes of it may
     lie where its own will, `retold` that the table says something else of it, `moved` that its path leads elsewhere.
-    `taken` are names of others that a part of it may not have; `memory` bounds the bytes it may take.
+    `memory` bounds the bytes it may take.
     """
 
     source: Source
@@ -56,7 +56,6 @@ class Task:
     known: str | None = None
     retold: bool = False
     moved: bool = False
-    taken: frozenset[str] = frozenset()
     replaces: bool = False
     memory: int | None = None
 
@@ -237,11 +236,6 @@ def _write(storage: Storage, task: Task, part: Part, sha256: str) -> Row:
     if task.replaces:
         storage.write(mark_of(task.source_id), b"\n")
     key = f"{task.key}_{part_name(part, task.settings)}" if part.name else task.key
-    if f"{task.source.domain}/{key}" in task.taken:
-        raise SourceError(
-            f"{task.source.path.name}: {task.source.domain}/{key} is in the store already, from another source; "
-            "give this one another name in a column key"
-        )
     grid = _grid(prepared, task.settings)
     with storage.batch() as write:
         blobs = list(_write_shards(write, f"{task.source.domain}/{key}", prepared, grid, task.settings))

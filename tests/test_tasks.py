@@ -116,7 +116,7 @@ def test_any_word_of_the_table_makes_it_another_conversion() -> None:
 def test_a_claim_says_where_the_source_lies_and_whether_it_is_whole(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "a.nii", np.ones((2, 2, 2), np.int16))
     there, gone = (replace(source("a.nii"), path=place) for place in (path, tmp_path / "b.nii"))
-    claims = [claims_of(tasks_of([each], KEPT))[0] for each in (there, gone)]
+    claims = [claims_of(tasks_of([each], KEPT), known=lambda _: True)[0] for each in (there, gone)]
     assert [claim.stamp is None for claim in claims] == [False, True]
     assert claims[0].place != claims[1].place
     assert str(tmp_path) not in repr(claims)
