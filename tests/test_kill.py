@@ -169,7 +169,7 @@ def test_the_command_is_killed_alone_and_with_its_workers(container: str, folder
             wait_for(lambda more=more: len(sources_in(folder / "cut")) >= more)
             workers = psutil.Process(process.pid).children(recursive=True)
             (os.kill if number % 2 else os.killpg)(process.pid, signal.SIGKILL)
-            wait_for(lambda workers=workers: at_work(workers) == [], 5)
+            wait_for(lambda workers=workers: at_work(workers) == [], 20)
         assert len(workers) >= 2
     finished = sources_in(folder / "cut")
     summary = convert(table, folder / "cut", settings=MANY[container], jobs=2)
@@ -195,7 +195,7 @@ def at_work(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Return as soon as it holds."""
     end = time.monotonic() + seconds
     while not condition():
@@ -225,5 +225,5 @@ def test_an_interrupt_leaves_no_worker_at_work_and_the_store_free(folder: Path) 
         workers = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         assert process.wait(5) != 0
-        wait_for(lambda: at_work(workers) == [], 5)
+        wait_for(lambda: at_work(workers) == [], 20)
     assert convert(table, store, settings=MANY["zarr"], jobs=0).found >= 2
