@@ -15,7 +15,8 @@ from rich.console import Console
 
 from mixio import __version__
 from mixio.cast import DTYPES
-from mixio.convert import Summary, convert
+from mixio.conversion import Summary
+from mixio.convert import convert
 from mixio.errors import DamagedStoreError
 from mixio.inspection.inspect import SAMPLE, Inspection, inspect_store
 from mixio.inspection.overview import print_inspection

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mixio.readers import files_of, stem_of
 from mixio.readers.names import IMAGES, PAIRS
@@ -53,14 +54,21 @@ def _hashed(task: Task, fault: Fault) -> str:
     reason = re.sub(rf"^({'|'.join(map(re.escape, names))}): ", "", fault.reason)
     for name in names:
         start = "^" if len(name) < _TELLING else ""  # a folder named 3 is not each 3 of the sentence
-        reason = re.sub(rf"{start}(?<![^\W_]){re.escape(name)}(?![^\W_])", task.source_id, reason)
+        reason = re.sub(rf"{start}(?<![^\W_]){re.escape(name)}(?![^\W_])", lambda _: task.source_id, reason)
     return reason
 
 
 def _names_of(source: Source) -> set[str]:
     """Whatever a reason may call the source, its label maps and the files they consist of."""
-    paths = {path for whole in (source.path, *source.labels.values()) for path in (whole, *files_of(whole))}
+    paths = {path for whole in (source.path, *source.labels.values()) for path in (whole, *_files_of(whole))}
     names = {name for path in paths for name in (str(path), str(path.resolve()), path.name)}
     # The halves of a pair stand for one another, even where one of them is missing.
     names |= {stem_of(path) + suffix for path in paths for suffix in (*PAIRS, *IMAGES)}
     return (names | {source.name, source.subject, source.url or ""}) - {"", ".", "/"}
+
+
+def _files_of(path: Path) -> list[Path]:
+    try:
+        return files_of(path)
+    except OSError:  # a place that cannot be looked into names no files either
+        return []

@@ -10,7 +10,6 @@ domain, with the volumes in it, and subfolders of DICOM; links are followed, and
 import csv
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from urllib.parse import urlsplit
 
 from mixio.errors import InvalidArgument
 from mixio.manifest import read_table
-from mixio.readers import is_volume, stem_of
+from mixio.readers import is_volume, stem_of, walk
 
 MODALITIES = ("CT", "MR", "PET")
 SPLITS = ("train", "val", "test")
@@ -150,7 +149,12 @@ def _key_stem(name: str) -> str:
 
 
 def _from_folder(folder: Path) -> list[Source]:
-    paths = sorted(_volumes_in(folder))
+    try:
+        paths = sorted(_volumes_in(folder))
+    except OSError as error:
+        raise InvalidArgument(
+            f"{error.filename}: cannot be looked into ({error.strerror}); mend that, or list the volumes in a table"
+        ) from error
     sources = []
     for path in paths:
         if len(path.relative_to(folder).parts) != 2:
@@ -170,29 +174,16 @@ def _from_folder(folder: Path) -> list[Source]:
 def _volumes_in(folder: Path) -> list[Path]:
     """The files that are volumes by name, and the folders that hold DICOM: by name, or two levels down by content."""
     found = []
-    walked: set[tuple[int, int]] = set()
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse_unreadable):
-        here = Path(place)
-        status = here.stat()
-        if (status.st_dev, status.st_ino) in walked:  # a link to where we have been
-            folders.clear()
-            continue
-        walked.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))  # of two ways always the same one
-        names = [name for name in names if not name.startswith(".")]
+    for here, names in walk(folder):
         volumes = [here / name for name in names if is_volume(Path(name))]
         found += volumes
-        others = sorted({here / name for name in names}.difference(volumes))
+        others = [here / name for name in names if not is_volume(Path(name))]
         depth = len(here.relative_to(folder).parts)
         dicom = (p for p in others if p.name.lower().endswith(".dcm") or (depth == 2 and _is_dicom(p)))
         first = next(dicom, None)
         if first:
             found.append(here if depth else first)
     return found
-
-
-def _refuse_unreadable(error: OSError) -> None:
-    raise InvalidArgument(f"{error.filename}: cannot be looked into ({error.strerror}); mend that, or list its volumes")
 
 
 def _is_dicom(path: Path) -> bool:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 
 from mixio.errors import InvalidArgument
 from mixio.journal import Claim
+from mixio.originals import stamps_of
 from mixio.readers import is_volume
 from mixio.settings import Settings
 from mixio.sources import Names, Source
 from mixio.splits import explicit_splits, split_of
 from mixio.stores.tar import RESERVED
-from mixio.writer import Task, stamps_of
+from mixio.writer import Task
 
 _PART = re.compile(r"(?P<whole>.+)_(s[0-9a-f]{8}(-t[0-9]{4,})?|t[0-9]{4,})")
 """The key of a frame or series: that of its source, and what tells it from its siblings."""

@@ -6,6 +6,7 @@ Progress is a bar on a terminal and a plain line every few seconds elsewhere.
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -16,12 +17,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mixio.errors import MixioError
 
+OUR_FAULT = 3
+"""Exit code of a traceback: Python's own 1 would say that the work is done, with faults."""
+
 _SECONDS_BETWEEN_LINES = 5.0
 
 
 @contextmanager
 def one_line_errors(context: click.Context) -> Iterator[None]:
-    """Turn a `MixioError`, or a failing file system, into one line on stderr and exit code 2."""
+    """Turn a `MixioError`, or a failing file system, into one line and exit code 2; a bug exits with 3."""
     try:
         yield
     except MixioError as error:
@@ -30,6 +34,12 @@ def one_line_errors(context: click.Context) -> Iterator[None]:
     except OSError as error:
         click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
         context.exit(2)
+    except (click.ClickException, click.exceptions.Exit, click.Abort):
+        raise
+    except Exception:
+        traceback.print_exc()
+        click.echo("error: a fault of mixio itself; please report it with the lines above", err=True)
+        context.exit(OUR_FAULT)
 
 
 class Reporter:

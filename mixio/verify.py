@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mixio.blob import crc32c, decode_shard
 from mixio.errors import DamagedStoreError, MixioError, PartsRefused, StoreError
 from mixio.manifest import NAME
+from mixio.originals import digest_of, local_files, source_files
 from mixio.prepare import Prepared, options_of, part_name, prepare
 from mixio.readers import read_parts
 from mixio.row import Blob, Row
@@ -31,7 +32,7 @@ from mixio.stores.storage import Storage, storage_of
 from mixio.stores.tar import END, header, is_tar, json_member, member_names, padding
 from mixio.stores.zarr import ROOT, group_bytes, metadata_files, read_attributes, root_bytes
 from mixio.tasks import tasks_of
-from mixio.writer import Task, digest_of, local_files, source_files
+from mixio.writer import Task
 
 
 @dataclass(frozen=True)

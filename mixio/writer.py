@@ -6,25 +6,23 @@ journal says, after the worker has answered.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import product
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 from numpy.typing import NDArray
 
 from mixio.blob import SHARD_BYTES, Grid, extend_crc32c, plan_grid, shard_pieces
 from mixio.codec import Codec
-from mixio.errors import PartsRefused, SourceError, StoreError
+from mixio.errors import PartsRefused, SourceError
 from mixio.journal import files_of_volume
+from mixio.originals import digest_of, image_digest, local_files, source_files, stamps_of
 from mixio.prepare import Prepared, options_of, part_name, prepare
 from mixio.readers import Part, files_of, read_parts
 from mixio.row import Blob, Row, occupancy_grid
 from mixio.settings import FOLDER, Settings
 from mixio.sources import Source
-from mixio.stores.fetch import fetched, stamps
 from mixio.stores.names import Write
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import OCCUPANCY, array_path, metadata_files, shard_path
@@ -33,7 +31,6 @@ STAGED = f"{FOLDER}/staged"
 """Where volumes wait to be packed into a tar."""
 
 _REPLACED = f"{FOLDER}/replaced"
-_PIECE = 2**20
 _LABELS_AND_BUFFERS = 3
 """A volume of n bytes needs up to this many times n: the voxels, their encoding, a label map."""
 
@@ -111,7 +108,7 @@ def _written(storage: Storage, task: Task) -> Written:
             f"{source.path.name}: its path in the table is that of another file, converted before from another "
             "folder; make the paths of the two tables differ, or use a new store"
         )
-    sha256 = _image_digest(source, digests)
+    sha256 = image_digest(source, digests)
     rows: list[Row] = []
     refused: dict[str, str] = {}
     with _taken_back(storage, rows):
@@ -134,85 +131,6 @@ def _taken_back(storage: Storage, rows: Sequence[Row]) -> Iterator[None]:
     except (SourceError, MemoryError):
         storage.delete(*(path for row in rows for path in sorted(files_of_volume(row))))
         raise
-
-
-@contextmanager
-def local_files(source: Source) -> Iterator[Source]:
-    """The source as it is to be read: one with a url is brought into a temporary folder while the context lasts.
-
-    Raises `SourceError` if it cannot be brought whole.
-    """
-    if source.url is None:
-        yield source
-        return
-    folder = gettempdir()
-    with ExitStack() as stack:
-        try:
-            path = stack.enter_context(fetched(source.url, Path(folder)))
-        except (StoreError, FileNotFoundError) as error:
-            raise SourceError(str(error)) from error
-        except OSError as error:
-            raise StoreError(
-                f"{source.url}: cannot be brought to {folder} ({error.strerror or error}); "
-                "set TMPDIR to a folder with more space"
-            ) from error
-        yield replace(source, path=path)
-
-
-def source_files(source: Source) -> list[Path]:
-    """Every file that a source, as `local_files` gives it, and its label maps consist of."""
-    return [file for path in (source.path, *_labels(source)) for file in files_of(path)]
-
-
-def _labels(source: Source) -> list[Path]:
-    return [source.labels[name] for name in sorted(source.labels)]
-
-
-def stamps_of(sources: Sequence[Source]) -> list[str | None]:
-    """What tells cheaply whether a source may have changed: sizes and times of all its files; None if one is missing.
-
-    The part before the dot leaves out the time of the last change of status, which copying to another disk resets.
-    Servers are asked for many urls at once.
-    """
-    urls = list(dict.fromkeys(source.url for source in sources if source.url))
-    seen = dict(zip(urls, stamps(urls), strict=True))
-    return [_stamp(source, seen.get(source.url or "")) for source in sources]
-
-
-def _stamp(source: Source, seen: str | None) -> str | None:
-    """The stamp of a source, whose url a server has `seen` so."""
-    if source.url and seen is None:
-        return None
-    paths = [] if source.url else [source.path]
-    try:
-        files = [file for path in (*paths, *_labels(source)) for file in files_of(path)]
-        found = [(path.name, path.stat()) for path in files]
-    except OSError:
-        return None
-    weak: list[object] = [(name, status.st_size, status.st_mtime_ns) for name, status in found]
-    weak += [seen] if seen else []
-    strong = [status.st_ctime_ns for _, status in found]
-    return ".".join(
-        hashlib.sha256(repr(part).encode(errors="surrogateescape")).hexdigest()[:16] for part in (weak, strong)
-    )
-
-
-def digest_of(path: Path) -> str:
-    """The sha256 of a file; raises `SourceError` if it cannot be read."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
-    except OSError as error:
-        raise SourceError(f"{path.name}: cannot be read ({error.strerror or error}); is the disk mounted?") from error
-    return digest.hexdigest()
-
-
-def _image_digest(source: Source, digests: Sequence[str]) -> str:
-    """The sha256 of the image itself: of its one file, or of the list of its files' checksums."""
-    own = digests[: len(files_of(source.path))]
-    return own[0] if len(own) == 1 else hashlib.sha256("".join(own).encode()).hexdigest()
 
 
 def room_for(nbytes: int) -> int:

@@ -17,8 +17,9 @@ MAY_IMPORT = {
     "tests": set(ROOMS),
 }
 ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob row stores
-manifest sources recipes splits settings journal prepare writer tasks telling dask workers packing quarantine convert
-allocation draws mixture patches store normalize ledger dataset loader verify inspection cli""".split()
+manifest sources recipes splits settings journal originals prepare writer tasks telling dask workers packing quarantine
+conversion convert allocation draws mixture patches store normalize ledger dataset loader verify inspection
+cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
     "nibabel": {f"mixio/readers/{name}.py" for name in ("nifti", "analyze", "mgh")},
@@ -27,6 +28,7 @@ HOMES = {
     "google_crc32c": {"mixio/blob.py"},
     "scipy": {"mixio/resample.py"},
     "obstore": {"mixio/stores/objects.py"},
+    "distributed": set(),
     "zarr": set(),
     "pydicom": {"mixio/readers/dicom_file.py"},
     "SimpleITK": {"mixio/readers/itk.py"},

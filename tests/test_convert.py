@@ -211,7 +211,7 @@ def test_while_a_changed_source_is_replaced_the_old_manifest_does_not_speak_for_
     table = write_sources(tmp_path)
     convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     write_nifti(tmp_path / "pet" / "0.nii.gz", np.ones((5, 5, 5), np.int16))
-    monkeypatch.setattr("mixio.convert._Run.finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("mixio.conversion.Conversion.finish", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         convert(table, tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
     with pytest.raises(StoreError, match="half-written"):
@@ -242,7 +242,7 @@ def test_large_integers_keep_every_digit_in_background_too(tmp_path: Path) -> No
 
 def test_a_worker_that_dies_costs_its_one_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = write_sources(tmp_path)
-    monkeypatch.setattr("mixio.convert.write_volumes", die_at_the_fourth)
+    monkeypatch.setattr("mixio.conversion.write_volumes", die_at_the_fourth)
     summary = convert(table, tmp_path / "store", jobs=2)
     assert summary.converted == 11
     assert [Path(fault.source).name for fault in summary.faults] == ["3.nii.gz", "3.nii.gz"]

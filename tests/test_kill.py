@@ -108,7 +108,7 @@ def test_killed_at_random_moments(container: str, folder: Path, monkeypatch: pyt
     table, settings, kills, begun = write_many(folder / "in"), MANY[container], Counter[str](), folder / "begun"
     convert(table, folder / "whole", settings=settings, jobs=0)
     whole, rounds, cut = files_of(folder / "whole"), 0, folder / "cut"
-    monkeypatch.setattr("mixio.convert.write_volumes", partial(counted, begun))
+    monkeypatch.setattr("mixio.conversion.write_volumes", partial(counted, begun))
     chance = random.Random(0)
     while kills.total() < 60 or cut.exists():
         if killed_after(chance.expovariate(40), partial(convert, table, cut, settings=settings, jobs=0)):

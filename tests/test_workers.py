@@ -149,7 +149,7 @@ def test_a_worker_that_dies_as_it_replaces_a_volume_leaves_no_half_of_it(
     settings = Settings(keep_names=True)
     convert(sizes(tmp_path / "in", 10, 11), tmp_path / "store", jobs=0, settings=settings)
     write_nifti(tmp_path / "in" / "ct" / "10.nii", np.full((10, 10, 10), 7, np.int16))
-    monkeypatch.setattr("mixio.convert.write_volumes", deaths.die_while_writing)
+    monkeypatch.setattr("mixio.conversion.write_volumes", deaths.die_while_writing)
     assert len(convert(tmp_path / "in", tmp_path / "store", jobs=1).faults) == 1
     store = open_store(tmp_path / "store")
     assert store.names() == ["ct/11"]

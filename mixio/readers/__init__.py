@@ -30,9 +30,10 @@ from mixio.readers.names import (
 from mixio.readers.nifti import read_nifti
 from mixio.readers.nrrd import nrrd_data, parse_nrrd, read_nrrd
 from mixio.readers.parts import FRAMES, Part, ReadOptions
+from mixio.readers.walk import files_below, walk
 from mixio.volume import Volume
 
-__all__ = ["FRAMES", "Part", "ReadOptions", "files_of", "is_volume", "read_parts", "read_volume", "stem_of"]
+__all__ = ["FRAMES", "Part", "ReadOptions", "files_of", "is_volume", "read_parts", "read_volume", "stem_of", "walk"]
 
 _DEFAULTS = ReadOptions()
 _LFS = b"version https://git-lfs"
@@ -68,10 +69,11 @@ def read_volume(path: Path, options: ReadOptions = _DEFAULTS) -> Volume:
 def files_of(path: Path) -> list[Path]:
     """All files that the source at `path` consists of, for checksums and stamps; the header of a pair first.
 
-    Never raises for a source that cannot be read: its own file is listed then, and reading it tells the reason.
+    Never raises for a file that cannot be read: it is listed then, and reading it tells the reason. Raises `OSError`
+    for a folder that cannot be looked into, or a path that cannot be.
     """
     if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.is_file())
+        return files_below(path)
     try:
         if has_suffix(path, (*NIFTI, *IMAGES)):
             header = header_of(path)

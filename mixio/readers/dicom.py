@@ -21,6 +21,7 @@ from mixio.readers.dicom_image import Image, parse_image
 from mixio.readers.dicom_series import check_series, parts_of
 from mixio.readers.names import SLICE, has_suffix
 from mixio.readers.parts import Part, ReadOptions
+from mixio.readers.walk import files_below
 
 _DEFAULTS = ReadOptions()
 
@@ -76,7 +77,7 @@ def _find(path: Path) -> tuple[list[Image], dict[str, str]]:
     images, others, strangers = _scan([entry for entry in entries if entry.is_file()])
     folders = sum(entry.is_dir() for entry in entries)
     if not images and folders:
-        images, others, strangers = _scan(sorted(entry for entry in path.rglob("*") if entry.is_file()))
+        images, others, strangers = _scan(files_below(path))
         folders = 0
     if not images:
         raise SourceError(f"{path.name}: holds no DICOM images ({others} other DICOM objects, {strangers} other files)")
