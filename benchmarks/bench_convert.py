@@ -1,7 +1,7 @@
 """Converting one large CT beside loading it, part by part, its memory, and what a second job brings.
 
     python -m benchmarks.bench_convert
-    python -m benchmarks.bench_convert --repeats 9 --volumes 24 --folder /fast/disk
+    python -m benchmarks.bench_convert --repeats 9 --volumes 48 --folder /fast/disk
 
 The volume is a 512 x 512 x 320 int16 phantom of a CT (body, lungs, bone, correlated noise: gzip makes half of it, as
 of a real one) written by nibabel with its default compression. Loading is `np.asanyarray(nib.load(p).dataobj)`,
@@ -164,7 +164,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--volumes", type=int, default=12, help="volumes for the comparison of one job and two")
+    parser.add_argument("--volumes", type=int, default=24, help="volumes for the comparison of one job and two")
     parser.add_argument("--folder", type=Path, help="where files are written meanwhile (default: the system's)")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()

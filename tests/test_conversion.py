@@ -3,17 +3,21 @@
 import json
 import os
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import Dataset
 
 from mixio.convert import convert
+from mixio.errors import StoreError
 from mixio.quarantine import NAME, PRIVATE
 from mixio.settings import Settings
 from mixio.store import open_store
-from mixio.verify import Damage, verify
+from mixio.verify import Damage, compare, verify
 from tests.conftest import write_nifti
+from tests.dicoms import random_stored, write_series
 
 KEPT = Settings(keep_names=True, val_fraction=0.5)
 VOXELS = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
@@ -116,3 +120,57 @@ def test_a_key_may_not_be_longer_than_file_systems_bear(tmp_path: Path) -> None:
     (name,) = open_store(tmp_path / "s").names()
     assert len(name) < 160
     assert (open_store(tmp_path / "s").read(name).voxels == VOXELS).all()
+
+
+def folder_of_series(folder: Path) -> Path:
+    """Two series that can be trusted, and one that lacks a slice."""
+    for number, missing in enumerate((None, None, 2)):
+        uid = f"1.2.3.{number}"
+
+        def edit(ds: Dataset, z: int, uid: str = uid, missing: int | None = missing) -> str | None:
+            ds.SeriesInstanceUID = uid
+            return "skip" if z == missing else None
+
+        write_series(folder / str(number), random_stored(), edit=edit)
+    return folder
+
+
+def test_a_series_that_is_refused_stays_refused_when_its_folder_is_only_touched(tmp_path: Path) -> None:
+    case = folder_of_series(tmp_path / "case")
+    (tmp_path / "t.csv").write_text("path,domain\ncase,mr\n")
+    store = tmp_path / "s"
+    assert convert(tmp_path / "t.csv", store, jobs=0).converted == 2
+    first = reasons(store)
+    for path in case.rglob("*.dcm"):
+        os.utime(path, (1, 1))
+    for found in (1, 1):
+        summary = convert(tmp_path / "t.csv", store, jobs=0)
+        assert (summary.found, len(summary.faults)) == (found, 1)
+        assert reasons(store) == first
+    assert is_whole(store)
+
+
+def test_a_secret_salt_is_in_the_names_of_series_too(tmp_path: Path) -> None:
+    folder_of_series(tmp_path / "case")
+    (tmp_path / "t.csv").write_text("path,domain\ncase,mr\n")
+    endings = []
+    for salt in ("", "pepper"):
+        convert(tmp_path / "t.csv", tmp_path / f"s{salt}", jobs=0, settings=Settings(salt=salt))
+        endings.append({name.rpartition("_")[2] for name in open_store(tmp_path / f"s{salt}").names()})
+    assert endings[0] == {f"s{sha256(f'1.2.3.{n}'.encode()).hexdigest()[:8]}" for n in (0, 1)}
+    assert not endings[0] & endings[1]
+    assert not [s for s in compare(open_store(tmp_path / "spepper"), tmp_path / "t.csv", salt="pepper") if is_new(s)]
+
+
+def is_new(step: Damage | str) -> bool:
+    """Damage other than the series that was refused."""
+    return isinstance(step, Damage) and "refused" not in step.damage
+
+
+def test_a_series_too_large_for_its_share_of_memory_is_converted_alone(tmp_path: Path) -> None:
+    folder_of_series(tmp_path / "case")
+    (tmp_path / "t.csv").write_text("path,domain\ncase,mr\n")
+    needed = random_stored().nbytes * 3
+    assert convert(tmp_path / "t.csv", tmp_path / "s", jobs=2, memory=needed + needed // 2).converted == 2
+    with pytest.raises(StoreError, match="not one source could be converted; .*more --memory"):
+        convert(tmp_path / "t.csv", tmp_path / "none", jobs=0, memory=needed // 2)

@@ -11,15 +11,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from mixio.cli import main
-from mixio.convert import Summary, convert
+from mixio.conversion import Summary
+from mixio.convert import convert
 from mixio.dask import on_dask
 from mixio.errors import PartsRefused, SourceError, SourceTooLarge, StoreError, WorkerDied
 from mixio.settings import Settings
+from mixio.store import open_store
 from tests import deaths
+from tests.conftest import write_nifti
 from tests.crashes import files_of, write_few, write_many
 
 pytest.importorskip("distributed")
@@ -83,6 +87,15 @@ def test_a_cluster_writes_the_same_bytes_and_quarantines_the_same_sources(addres
 
 
 @pytest.mark.slow
+def test_relative_paths_are_those_of_the_converter(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_nifti(tmp_path / "in" / "ct" / "a.nii", np.ones((3, 3, 3), np.int16))
+    monkeypatch.chdir(tmp_path)
+    assert convert("in", "store", dask=address).converted == 1
+    assert open_store(tmp_path / "store").read(open_store("store").names()[0]).voxels.sum() == 27
+
+
 def test_an_error_of_a_task_is_its_outcome_and_the_rest_goes_on(address: str) -> None:
     outcomes = dict(on_dask(deaths.refuse_odd_numbers, range(40), address=address, jobs=1))
     assert sorted(outcomes) == list(range(40))

@@ -83,3 +83,12 @@ def test_a_spacing_is_three_numbers_or_native(text: str, spacing: tuple | None) 
 def test_another_spacing_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"three numbers in mm as in 1\.5,1\.5,2\.0, got"):
         parse_spacing(text)
+
+
+def test_a_store_of_another_algorithm_is_not_added_to(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert(sources, tmp_path / "store", jobs=0)
+    monkeypatch.setattr("mixio.settings.ALGORITHM", 2)
+    with pytest.raises(StoreError, match="was made by a mixio that converts otherwise; convert into a new store"):
+        convert(sources, tmp_path / "store", jobs=0)
