@@ -21,7 +21,7 @@ from mixio.errors import DamagedStoreError
 from mixio.inspection.inspect import SAMPLE, Inspection, inspect_store
 from mixio.inspection.overview import print_inspection
 from mixio.inspection.page import Unreadable, write_page
-from mixio.quarantine import NAME as QUARANTINE
+from mixio.quarantine import PRIVATE
 from mixio.readers import FRAMES
 from mixio.recipes import RECIPES, flags_of, left_out, summary_of, table
 from mixio.recipes.tables import as_csv, write_table
@@ -130,14 +130,15 @@ def _settings_given(options: dict[str, Any]) -> dict[str, Any]:
 
 def _print_summary(summary: Summary) -> None:
     for fault in summary.faults[:_LISTED_FAULTS]:
-        click.echo(f"quarantined {fault.source}: {fault.reason}", err=True)
+        reason = fault.reason.removeprefix(f"{Path(fault.source).name}: ")
+        click.echo(f"quarantined {fault.source}: {reason}", err=True)
     if len(summary.faults) > _LISTED_FAULTS:
         click.echo(f"... and {len(summary.faults) - _LISTED_FAULTS} more", err=True)
     size = f" ({summary.source_bytes / 1e6:.1f} MB read, {summary.stored_bytes / 1e6:.1f} MB written)"
     there = f", {summary.found} were there already" if summary.found else ""
     click.echo(f"{summary.converted} volumes converted{size if summary.converted else ''}{there}")
     if summary.faults:
-        click.echo(f"{len(summary.faults)} sources quarantined, see {summary.store}/{QUARANTINE}")
+        click.echo(f"{len(summary.faults)} sources quarantined, see {summary.store}/{PRIVATE}")
     click.echo(f"wrote {summary.store}; next: mixio inspect {summary.store}")
 
 

@@ -114,7 +114,7 @@ def read_sources(location: Path) -> list[Source]:
 
 
 def _refuse_one_name_for_many(sources: list[Source], location: Path) -> None:
-    """A domain of many files of one name would be one subject if nothing says who they are of."""
+    """Files of one name in several folders would be one subject if nothing says who they are of."""
     subjects: dict[str, list[Source]] = {}
     for source in sources:
         subjects.setdefault(source.domain, []).append(source)
@@ -122,11 +122,11 @@ def _refuse_one_name_for_many(sources: list[Source], location: Path) -> None:
         places: dict[str, set[str]] = {}
         for source in members:
             if source.subject == _stem(source.path):
-                places.setdefault(source.subject, set()).add(source.url or str(source.path))
-        for stem, files in places.items():
-            if len(files) > 1:
+                places.setdefault(source.subject, set()).add((source.url or str(source.path)).rpartition("/")[0])
+        for stem, folders in places.items():
+            if len(folders) > 1:
                 raise InvalidArgument(
-                    f"{location}: {len(files)} volumes of {domain} are named {stem!r}; "
+                    f"{location}: volumes of {domain} in {len(folders)} folders are named {stem!r}; "
                     "say whose they are in a column subject"
                 )
 

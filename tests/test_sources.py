@@ -103,7 +103,7 @@ def test_a_folder_name_without_letters_is_refused(tmp_path: Path) -> None:
 
 def test_many_files_of_one_name_need_to_say_whose_they_are(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,domain\na/imaging.nii,ct\nb/imaging.nii,ct\n")
-    with pytest.raises(InvalidArgument, match="2 volumes of ct are named 'imaging'; say whose they are"):
+    with pytest.raises(InvalidArgument, match="volumes of ct in 2 folders are named 'imaging'; say whose they are"):
         read_sources(tmp_path / "t.csv")
 
 
@@ -162,7 +162,7 @@ def test_a_url_is_kept_as_it_is(tmp_path: Path) -> None:
 
 def test_urls_of_one_name_need_to_say_whose_they_are(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,domain\ns3://b/1/imaging.nii,ct\ns3://b/2/imaging.nii,ct\n")
-    with pytest.raises(InvalidArgument, match="2 volumes of ct are named 'imaging'"):
+    with pytest.raises(InvalidArgument, match="volumes of ct in 2 folders are named 'imaging'"):
         read_sources(tmp_path / "t.csv")
 
 
