@@ -64,7 +64,8 @@ class Journal:
         self._line = lru_cache(4)(self._decoded)
         for position, line in self._log:
             self._take(json.loads(line), position)
-        self._uncommitted.clear()
+        if self._uncommitted:  # a packing that was cut short: its rows must not be counted with those of the next
+            self._append({"void": len(self._uncommitted)})
 
     def _take(self, line: dict[str, Any], position: Position) -> None:
         if "row" in line:

@@ -1,5 +1,6 @@
 """The journal of a conversion survives a crash in the middle of a line, and refuses volumes in another's place."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,20 @@ def test_what_is_packed_lies_in_its_tar(tmp_path: Path, rows: list[Row]) -> None
     again = opened(tmp_path)
     assert [row.path for row in again.rows()] == ["abdomen-ct/000000.tar"] * 2 + [rows[2].path]
     assert again.entry(rows[0].source).paths == ("abdomen-ct/000000.tar",)
+
+
+def test_rows_of_a_packing_that_was_cut_short_count_for_nothing_ever_after(tmp_path: Path, rows: list[Row]) -> None:
+    packed = [replace(row, path="abdomen-ct/000000.tar") for row in rows]
+    journal = opened(tmp_path)
+    add(journal, *rows)
+    before = (tmp_path / ".mixio" / "journal.jsonl").stat().st_size
+    journal.pack(packed)
+    path = tmp_path / ".mixio" / "journal.jsonl"
+    lines = path.read_bytes()[before:].splitlines(keepends=True)
+    os.truncate(path, before + sum(map(len, lines[:-1])))
+    assert [row.path for row in opened(tmp_path).rows()] == [row.path for row in rows]
+    opened(tmp_path).pack(packed)
+    assert [row.path for row in opened(tmp_path).rows()] == ["abdomen-ct/000000.tar"] * 3
 
 
 def test_a_volume_in_anothers_place_is_refused(tmp_path: Path, rows: list[Row]) -> None:
