@@ -133,7 +133,7 @@ class Conversion:
                 large.append(replace(task, memory=self._workers.memory))
             else:
                 self._take(task, outcome)
-        alone = replace(self._workers, jobs=min(1, self._workers.jobs))
+        alone = replace(self._workers, jobs=min(1, self._workers.jobs), is_alone=True)
         for task, outcome in alone.run(function, large) if large else ():
             self._take(task, outcome)
 

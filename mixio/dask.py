@@ -20,8 +20,12 @@ _PATIENCE = "30s"
 """How long a scheduler may take to answer."""
 
 
-def on_dask(function: Callable[[T], R], tasks: Iterable[T], *, address: str, jobs: int) -> Outcomes[T, R]:
+def on_dask(
+    function: Callable[[T], R], tasks: Iterable[T], *, address: str, jobs: int, ahead: int | None = None
+) -> Outcomes[T, R]:
     """On the Dask cluster at an address, or on one of so many jobs started here for `local`.
+
+    At most `ahead` tasks are there at once (None: two for each thread of the cluster).
 
     What a lost worker had goes to another. Tasks that were there when several died, as many as the scheduler is
     configured to bear, are tried again one by one at the end, so that each is given up for its own sake only.
@@ -31,13 +35,14 @@ def on_dask(function: Callable[[T], R], tasks: Iterable[T], *, address: str, job
     if not first:
         return
     with _client(address, jobs) as client:
-        for task, outcome in _ahead(client, function, chain(first, queue)):
+        most = ahead or 2 * max(1, sum(client.nthreads().values()))
+        for task, outcome in _submitted(client, function, chain(first, queue), most):
             if _is_killed(outcome):
                 suspects.append(task)
             else:
                 yield task, outcome
         for suspect in suspects:
-            for task, outcome in _ahead(client, function, [suspect]):
+            for task, outcome in _submitted(client, function, [suspect], 1):
                 died = WorkerDied("the Dask workers that converted it died, for want of memory or by a crash")
                 yield task, died if _is_killed(outcome) else outcome
 
@@ -46,11 +51,10 @@ def _is_killed(outcome: Any) -> bool:
     return isinstance(outcome, distributed().KilledWorker)
 
 
-def _ahead(client: Any, function: Callable[[T], R], tasks: Iterable[T]) -> Outcomes[T, R]:
-    """Every task with its outcome, two submitted for each thread of the cluster."""
-    ahead = 2 * max(1, sum(client.nthreads().values()))
+def _submitted(client: Any, function: Callable[[T], R], tasks: Iterable[T], most: int) -> Outcomes[T, R]:
+    """Every task with its outcome, at most so many of them submitted at once."""
     queue, running, finished = iter(tasks), {}, distributed().as_completed()
-    for task in islice(queue, ahead):
+    for task in islice(queue, most):
         running[future := client.submit(_attempt, function, task, pure=False)] = task
         finished.add(future)
     for future in finished:

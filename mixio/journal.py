@@ -7,7 +7,7 @@ about going on is kept in memory; rows are read back line by line when the manif
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ from mixio.stores.zarr import metadata_files
 NAME = f"{FOLDER}/journal.jsonl"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A source that is to be converted: `told` hashes what the table says of it, `stamp` tells cheaply whether its
     files changed (None: one is missing), `place` where they lie."""
@@ -36,7 +36,7 @@ class Claim:
     stamp: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A finished source: its claim, the checksum of its files, its volumes, and the parts that were refused."""
 
@@ -165,12 +165,12 @@ class Journal:
 
     def add(self, entry: Entry, rows: Sequence[Row]) -> None:
         """Record a source whose volumes are written."""
-        claim = vars(entry.claim)
+        claim = asdict(entry.claim)
         self._append({"claim": claim, "digest": entry.digest, "refused": entry.refused, "rows": _dicts(rows)})
 
     def see(self, claim: Claim) -> None:
         """Record that a source is what it was, although its stamp or place changed."""
-        self._append({"seen": vars(claim)})
+        self._append({"seen": asdict(claim)})
 
     def pack(self, rows: Sequence[Row]) -> None:
         """Record that volumes lie in the tar that their rows name; a line each, which the last line makes valid."""

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -33,7 +34,7 @@ _LONGEST_KEY = 150
 _MODALITY_WORDS = {"ct": "CT", "pet": "PET", "mr": "MR", "mri": "MR", "t1": "MR", "t2": "MR", "flair": "MR"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """One volume to convert; `name` is its path as the table gives it, by which it is recognised later.
 
@@ -100,10 +101,11 @@ def read_sources(location: Path) -> list[Source]:
         raise InvalidArgument(f"{location}: a table of sources is one of {', '.join(TABLES)}")
     else:
         try:
-            rows = _rows(location)
+            sources = [_source(row, location, number) for number, row in enumerate(_rows(location), start=1)]
+        except InvalidArgument:
+            raise
         except (ValueError, csv.Error) as error:
             raise InvalidArgument(f"{location}: not a readable table ({error})") from error
-        sources = [_source(row, location, number) for number, row in enumerate(rows, start=1)]
     if not sources:
         raise InvalidArgument(f"{location}: holds no volumes; expected <domain>/*.nii.gz or a table with rows")
     twice = [name for name, n in Counter(source.name for source in sources).items() if n > 1]
@@ -194,13 +196,16 @@ def _is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _rows(table: Path) -> list[dict[str, Any]]:
+def _rows(table: Path) -> Iterator[Any]:
+    """The rows one by one, for a table may have millions."""
     if table.suffix.lower() == ".parquet":
-        return read_table(table)
-    if table.suffix.lower() == ".jsonl":
-        return [json.loads(line) for line in table.read_text().splitlines() if line.strip()]
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
+        yield from read_table(table)
+    elif table.suffix.lower() == ".jsonl":
+        with table.open(encoding="utf-8") as lines:
+            yield from (json.loads(line) for line in lines if line.strip())
+    else:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            yield from csv.DictReader(file)
 
 
 def _source(row: Any, table: Path, number: int) -> Source:

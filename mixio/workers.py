@@ -35,11 +35,15 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclass(frozen=True)
 class Workers:
-    """How many processes (0: none but this one), how many bytes all volumes in flight may take, which cluster."""
+    """How many processes (0: none but this one), how many bytes all volumes in flight may take, which cluster.
+
+    `is_alone` gives a cluster one task at a time.
+    """
 
     jobs: int
     memory: int
     dask: str | None = None
+    is_alone: bool = False
 
     def __post_init__(self) -> None:
         if self.jobs < 0:
@@ -53,7 +57,7 @@ class Workers:
     def run(self, function: Callable[[T], R], tasks: Iterable[T]) -> Outcomes[T, R]:
         """Every task with what `function`, which must pickle, made of it; in the order in which they end."""
         if self.dask is not None:
-            return on_dask(function, tasks, address=self.dask, jobs=self.jobs)
+            return on_dask(function, tasks, address=self.dask, jobs=self.jobs, ahead=1 if self.is_alone else None)
         if self.jobs == 0:
             return here(function, tasks)
         return in_processes(function, tasks, self)

@@ -35,7 +35,7 @@ _LABELS_AND_BUFFERS = 3
 """A volume of n bytes needs up to this many times n: the voxels, their encoding, a label map."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """A source and what was decided about it before it is opened.
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -177,3 +178,10 @@ def test_no_tasks_need_no_cluster() -> None:
 def test_errors_come_back_from_another_process_as_they_were(error: Exception) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def test_large_tasks_are_there_one_at_a_time(address: str, tmp_path: Path) -> None:
+    work = partial(deaths.overlapping, str(tmp_path))
+    outcomes = list(on_dask(work, range(4), address=address, jobs=0, ahead=1))
+    assert [task for task, _ in outcomes] == [0, 1, 2, 3]
+    assert [others for _, others in outcomes] == [0, 0, 0, 0]
