@@ -50,7 +50,7 @@ def main() -> None:
     """Volumes to stores, stores to exact mixtures of patches."""
 
 
-@main.command("convert", context_settings=_CONTEXT)
+@main.command("convert", short_help="Convert volumes into a store.", context_settings=_CONTEXT)
 @click.argument("sources", type=click.Path(path_type=Path))
 @click.argument("store")
 @click.option("--container", type=click.Choice(CONTAINERS), help="Zarr, or tars to stream.  [default: zarr]")
@@ -142,7 +142,7 @@ def _print_summary(summary: Summary) -> None:
     click.echo(f"wrote {summary.store}; next: mixio inspect {summary.store}")
 
 
-@main.command("inspect", context_settings=_CONTEXT)
+@main.command("inspect", short_help="Show what is in a store.", context_settings=_CONTEXT)
 @click.argument("store")
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with pictures.")
 @click.option("--volumes", type=click.IntRange(0), default=SAMPLE, help="Volumes of each domain on the page.")
@@ -174,7 +174,7 @@ def _draw_page(store: Store, inspection: Inspection, page: Path, *, quiet: bool)
         return write_page(store, inspection, page, progress=reporter.update)
 
 
-@main.command("verify", context_settings=_CONTEXT)
+@main.command("verify", short_help="Check every byte of a store.", context_settings=_CONTEXT)
 @click.argument("store")
 @click.option("--source", type=click.Path(path_type=Path), help="Table or folder of the originals, to compare with.")
 @click.option("--salt", default="", help="Secret that the names were hashed with; needed with --source.")
@@ -240,7 +240,12 @@ def _list_recipes(context: click.Context, _: click.Parameter, wanted: bool) -> N
         context.exit()
 
 
-@main.command("recipe", context_settings=_CONTEXT, epilog=f"\b\n{_recipe_lines()}")
+@main.command(
+    "recipe",
+    short_help="Make the table of a public data set.",
+    context_settings=_CONTEXT,
+    epilog=f"\b\n{_recipe_lines()}",
+)
 @click.argument("name")
 @click.argument("root", type=click.Path(path_type=Path))
 @click.option(
