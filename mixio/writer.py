@@ -157,7 +157,7 @@ def _write(storage: Storage, task: Task, part: Part, sha256: str) -> Row:
     grid = _grid(prepared, task.settings)
     with storage.batch() as write:
         blobs = list(_write_shards(write, f"{task.source.domain}/{key}", prepared, grid, task.settings))
-        row = _row(task, part, prepared, grid, key, tuple(blobs), sha256)
+        row = _row(task, part, prepared, _Shards(key, grid, tuple(blobs), sha256))
         if task.settings.container == "zarr":
             for name, content in metadata_files(row).items():
                 write(name, content)
@@ -205,16 +205,27 @@ class _Counted:
             yield piece
 
 
-def _row(task: Task, part: Part, prepared: Prepared, grid: Grid, key: str, blobs: tuple[Blob, ...], sha256: str) -> Row:
+@dataclass(frozen=True)
+class _Shards:
+    """What was written of a volume: under which key, how cut, where it lies; and the checksum of its source."""
+
+    key: str
+    grid: Grid
+    blobs: tuple[Blob, ...]
+    sha256: str
+
+
+def _row(task: Task, part: Part, prepared: Prepared, shards: _Shards) -> Row:
+    grid = shards.grid
     source, volume, content = task.source, prepared.volume, prepared.content
     return Row(
-        key=key,
+        key=shards.key,
         domain=source.domain,
         modality=source.modality,
         subject=task.subject,
         split=task.split,
         target=source.target,
-        path=f"{source.domain}/{key}",
+        path=f"{source.domain}/{shards.key}",
         shape=volume.shape,
         chunk=grid.chunk,
         shard=grid.shard,
@@ -233,10 +244,10 @@ def _row(task: Task, part: Part, prepared: Prepared, grid: Grid, key: str, blobs
         nonfinite=prepared.nonfinite,
         quantization_error=prepared.quantization_error,
         labels={name: str(voxels.dtype) for name, voxels in sorted(prepared.labels.items())},
-        blobs=blobs,
+        blobs=shards.blobs,
         source=task.source_id,
         part=part_name(part, task.settings),
-        source_sha256=sha256,
+        source_sha256=shards.sha256,
         notes=prepared.notes,
         settings=task.settings.identity,
     )

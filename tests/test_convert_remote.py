@@ -28,6 +28,7 @@ from mixio.stores.log import open_log
 from mixio.stores.objects import ObjectStorage
 from mixio.stores.storage import storage_of
 from tests.dicoms import random_stored, write_series
+from tests.gcs import GoogleServer, google  # noqa: F401
 from tests.servers import free_port, s3, s3_log, s3_server  # noqa: F401
 
 CONTAINERS = ["zarr", "webdataset"]
@@ -243,3 +244,21 @@ def test_a_source_that_no_server_has_is_set_aside_and_its_address_not_told(
     assert summary.converted == 13
     assert fault.reason == f"{web_folder}/doe_john/gone.nii.gz: no such source"
     assert b"doe" not in ObjectStorage(place).read(QUARANTINE)
+
+
+@pytest.mark.parametrize("container", ["zarr", "webdataset"])
+def test_a_store_at_google_is_written_read_verified_and_gone_on_with(
+    google: GoogleServer,  # noqa: F811
+    sources: Path,
+    tmp_path: Path,
+    container: str,
+) -> None:
+    place, settings = f"gs://bucket/{container}", Settings(container=container, keep_names=True)
+    assert convert(sources, place, settings=settings, jobs=0).converted == 13
+    assert convert(sources, place, settings=settings, jobs=0).found == 13
+    convert(sources, tmp_path / "here", settings=settings, jobs=0)
+    there, here = open_store(place), open_store(tmp_path / "here")
+    assert there.fingerprint == here.fingerprint
+    assert np.array_equal(there.read("abdomen-ct/0").voxels, here.read("abdomen-ct/0").voxels)
+    assert [step for step in verify.verify(there) if isinstance(step, verify.Damage)] == []
+    assert "GET /bucket" not in google.asked  # nothing was listed

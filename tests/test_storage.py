@@ -16,13 +16,17 @@ import pytest
 from mixio.errors import InvalidArgument, StoreError
 from mixio.stores.objects import PART, ObjectStorage
 from mixio.stores.storage import Storage, storage_of
+from tests.gcs import google  # noqa: F401
 from tests.servers import Proxy, forked, proxy, s3, s3_log, s3_server  # noqa: F401
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3", "gs"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "local":
         return storage_of(tmp_path / "store")
+    if request.param == "gs":
+        request.getfixturevalue("google")
+        return storage_of(f"gs://bucket/{uuid.uuid4().hex}")
     return storage_of(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
 
 

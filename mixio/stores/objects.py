@@ -7,6 +7,7 @@ obstore's threads do not survive a fork: used in a forked child of a process tha
 hang the parent too. So a forked child sends its requests to a helper, a fresh Python process of its own (`forked.py`).
 """
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -175,12 +176,24 @@ def _obstore() -> Any:
 
 def _opened(url: str) -> Any:
     if url not in _stores:
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        endpoint, config = _endpoint_of(url)
         # An endpoint given as http:// was chosen with open eyes, a test server or one in the same rack.
-        client = {**_CLIENT, "allow_http": True} if endpoint.startswith("http://") and url[:2] == "s3" else _CLIENT
+        client = {**_CLIENT, "allow_http": True} if endpoint.startswith("http://") else _CLIENT
         retry = {"max_retries": 8, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
-        _stores[url] = _obstore().store.from_url(url, client_options=client, retry_config=retry)
+        _stores[url] = _obstore().store.from_url(url, config=config, client_options=client, retry_config=retry)
     return _stores[url]
+
+
+def _endpoint_of(url: str) -> tuple[str, dict[str, str]]:
+    """The server that the environment names instead of the vendor's, and what obstore must be told of it."""
+    if url.startswith("s3:"):
+        return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "", {}
+    host = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    if not host:
+        return "", {}
+    host = host if "://" in host else f"http://{host}"
+    nobody = {"disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    return host, {"service_account_key": json.dumps({"gcs_base_url": host, **nobody})}
 
 
 @contextmanager
