@@ -139,6 +139,9 @@ def _print_summary(summary: Summary) -> None:
     click.echo(f"{summary.converted} volumes converted{size if summary.converted else ''}{there}")
     if summary.faults:
         click.echo(f"{len(summary.faults)} sources quarantined, see {summary.store}/{PRIVATE}")
+    if summary.older_faults:
+        told = f"{summary.older_faults} sources not listed now are in quarantine from before"
+        click.echo(f"{told}, see {summary.store}/{PRIVATE}")
     click.echo(f"wrote {summary.store}; next: mixio inspect {summary.store}")
 
 

@@ -5,6 +5,7 @@ work    workers convert what is pending; the journal is told of each as it is an
 finish  tars, quarantine, manifest; what no row speaks of any more goes
 """
 
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,17 +21,20 @@ from mixio.row import Row
 from mixio.settings import Settings
 from mixio.stores.lease import Lease
 from mixio.stores.storage import Storage
+from mixio.stores.tar import is_tar
 from mixio.stores.zarr import ROOT, group_bytes
 from mixio.tasks import claims_of, may_be_part_of
 from mixio.workers import Workers
 from mixio.writer import STAGED, Task, Written, mark_of, room_for, write_volumes
+
+logger = logging.getLogger("mixio")
 
 
 @dataclass
 class Summary:
     """What a conversion did: `done` sources were seen to, `found` sources were in the store already.
 
-    `faults` are those of this conversion's sources; the quarantine has them of all that were ever converted.
+    `faults` are those of this conversion's sources; the quarantine has `older_faults` too, of sources not listed now.
     """
 
     store: str
@@ -38,6 +42,7 @@ class Summary:
     converted: int = 0
     found: int = 0
     faults: list[Fault] = field(default_factory=list)
+    older_faults: int = 0
     source_bytes: int = 0
     stored_bytes: int = 0
 
@@ -72,6 +77,7 @@ class Conversion:
         lost = {path for path in paths if self._is_lost(path)}
         torn = {source for source in self._journal.unsettled if self._is_overwritten(source)}
         torn |= {entry.claim.source for entry in self._entries_of(tasks) if lost & set(entry.paths)}
+        torn |= self._never_packed({task.source_id for task in tasks})
         self._journal.remove(*sorted(torn))
         self._pending = [task for task in map(self._recognised, tasks) if task is not None]
         self.summary.found = self.summary.done = len(tasks) - len(self._pending)
@@ -93,6 +99,18 @@ class Conversion:
                 raise InvalidArgument(
                     f"{name} is in the store already, and may be a part of {whole.source.name} too; choose another key"
                 )
+
+    def _never_packed(self, listed: set[str]) -> set[str]:
+        """Sources that are not listed now, whose volumes waited to be packed and are lost."""
+        gone = {
+            entry.claim.source
+            for entry in self._journal.entries()
+            if self._packer and entry.claim.source not in listed
+            if any(not is_tar(path) and self._is_lost(path) for path in entry.paths)
+        }
+        if gone:
+            logger.warning("%d sources of other tables have lost their volumes; convert those tables again", len(gone))
+        return gone
 
     def _entries_of(self, tasks: Sequence[Task]) -> list[Entry]:
         return [entry for task in tasks if (entry := self._journal.entry(task.source_id))]
@@ -208,7 +226,9 @@ class Conversion:
         if self._packer:
             self._packer.finish()
         self._lease.check()
-        write_quarantine(self._storage, self._journal.faults(), self._settings)
+        faults = self._journal.faults()
+        self.summary.older_faults = sum(fault["id"] not in self._claims for fault in faults)
+        write_quarantine(self._storage, faults, self._settings)
         names = self._journal.names()
         if not names:
             first = self.summary.faults[0].reason

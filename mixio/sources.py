@@ -40,6 +40,7 @@ class Source:
 
     `item` is the part of the file (a frame's number, or `array/number` in an archive); then `name` is `path#item`.
     `spacing` in mm is that of a file that says nothing of it. With a `url`, `path` is only its last component.
+    `has_subject` says that the table names the subject; else it is the file's name.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Source:
     item: str | None = None
     spacing: Spacing | None = None
     url: str | None = None
+    has_subject: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _refuse_one_name_for_many(sources: list[Source], location: Path) -> None:
     for domain, members in subjects.items():
         places: dict[str, set[str]] = {}
         for source in members:
-            if source.subject == _stem(source.path):
+            if not source.has_subject:
                 places.setdefault(source.subject, set()).add((source.url or str(source.path)).rpartition("/")[0])
         for stem, folders in places.items():
             if len(folders) > 1:
@@ -176,7 +178,8 @@ def _from_folder(folder: Path) -> list[Source]:
 def _volumes_in(folder: Path) -> list[Path]:
     """The files that are volumes by name, and the folders that hold DICOM: by name, or two levels down by content."""
     found = []
-    for here, names in walk(folder):
+    for here, every in walk(folder):
+        names = [name for name in every if not name.startswith(".")]
         volumes = [here / name for name in names if is_volume(Path(name))]
         found += volumes
         others = [here / name for name in names if not is_volume(Path(name))]
@@ -241,6 +244,7 @@ def _source(row: Any, table: Path, number: int) -> Source:
         item=item,
         spacing=_spacing(values["spacing"], where) if "spacing" in values else None,
         url=url,
+        has_subject="subject" in values,
     )
 
 

@@ -41,7 +41,8 @@ def test_faults_of_another_table_stay_until_they_are_mended(tmp_path: Path) -> N
     (tmp_path / "a" / "ct" / "bad.nii").write_bytes(b"no volume")
     scan(tmp_path / "b", "2.nii")
     convert(tmp_path / "a", tmp_path / "s", jobs=0)
-    assert convert(tmp_path / "b", tmp_path / "s", jobs=0).faults == []
+    second = convert(tmp_path / "b", tmp_path / "s", jobs=0)
+    assert (second.faults, second.older_faults) == ([], 1)
     assert len(reasons(tmp_path / "s")) == len(reasons(tmp_path / "s", PRIVATE)) == 1
     scan(tmp_path / "a", "bad.nii")
     convert(tmp_path / "a", tmp_path / "s", jobs=0)
@@ -174,3 +175,20 @@ def test_a_series_too_large_for_its_share_of_memory_is_converted_alone(tmp_path:
     assert convert(tmp_path / "t.csv", tmp_path / "s", jobs=2, memory=needed + needed // 2).converted == 2
     with pytest.raises(StoreError, match="not one source could be converted; .*more --memory"):
         convert(tmp_path / "t.csv", tmp_path / "none", jobs=0, memory=needed // 2)
+
+
+def test_a_damaged_line_of_packing_does_not_stand_in_the_way_of_another_table(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        scan(tmp_path / folder, f"{folder}.nii")
+    settings = Settings(container="webdataset", keep_names=True)
+    convert(tmp_path / "a", tmp_path / "s", jobs=0, settings=settings)
+    journal = tmp_path / "s" / ".mixio" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    (packed,) = (number for number, line in enumerate(lines) if b'"packed"' in line)
+    lines[packed] = b"00000000" + lines[packed][8:]
+    journal.write_bytes(b"".join(lines))
+    convert(tmp_path / "b", tmp_path / "s", jobs=0, settings=settings)
+    assert open_store(tmp_path / "s").names() == ["ct/b"]
+    assert convert(tmp_path / "a", tmp_path / "s", jobs=0, settings=settings).older_faults == 0
+    assert open_store(tmp_path / "s").names() == ["ct/a", "ct/b"]
+    assert is_whole(tmp_path / "s")

@@ -234,3 +234,8 @@ def test_text_in_a_table_that_utf_8_cannot_hold_is_refused(tmp_path: Path) -> No
     (tmp_path / "t.jsonl").write_text(r'{"path": "a.nii", "domain": "ct", "target": "\ud800"}')
     with pytest.raises(InvalidArgument, match="row 1: target .* is not text that UTF-8 can hold"):
         read_sources(tmp_path / "t.jsonl")
+
+
+def test_scans_of_one_name_in_several_folders_are_no_matter_where_the_subject_is_given(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,domain,subject\nt1/P1.nii,brain-mr,P1\nflair/P1.nii,brain-mr,P1\n")
+    assert [source.subject for source in read_sources(tmp_path / "t.csv")] == ["P1", "P1"]

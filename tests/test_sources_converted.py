@@ -123,8 +123,16 @@ def test_links_are_followed_once_and_hidden_files_are_passed_over(tmp_path: Path
     (tmp_path / "in" / "mr").symlink_to(tmp_path / "disk")
     (tmp_path / "disk" / "loop").symlink_to(tmp_path / "in")
     (tmp_path / "disk" / "._a.nii").write_bytes(b"\0\5\26\7")
-    convert(tmp_path / "in", tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
+    write_nifti(tmp_path / "in" / ".trash" / "b.nii", ANALYZE)
+    assert convert(tmp_path / "in", tmp_path / "store", settings=Settings(keep_names=True), jobs=0).faults == []
     assert open_store(tmp_path / "store").names() == ["mr/a"]
+
+
+def test_a_domain_that_is_a_link_to_another_one_is_a_domain(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "in" / "brain-t1" / "a.nii", ANALYZE)
+    (tmp_path / "in" / "all-mri").symlink_to("brain-t1")
+    convert(tmp_path / "in", tmp_path / "store", settings=Settings(keep_names=True), jobs=0)
+    assert open_store(tmp_path / "store").names() == ["all-mri/a", "brain-t1/a"]
 
 
 @pytest.mark.parametrize("keep", [False, True])

@@ -1,6 +1,6 @@
 """Folders, looked into down to the last: one that cannot be is an error, not a gap.
 
-Links to folders are followed; one that leads back to where the walk has been is not entered again.
+Links to folders are followed; one that leads back to a folder it lies in is not entered. What is hidden is passed over.
 """
 
 import os
@@ -10,15 +10,15 @@ from pathlib import Path
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Every folder from `folder` on, with the names of its files, both sorted; raises `OSError` naming the folder."""
-    walked: set[tuple[int, int]] = set()
+    known: dict[Path, tuple[int, int]] = {}
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_raised):
         here = Path(place)
         status = here.stat()
-        if (status.st_dev, status.st_ino) in walked:
+        known[here] = status.st_dev, status.st_ino
+        if known[here] in (known[above] for above in here.parents if above in known):
             folders.clear()
             continue
-        walked.add((status.st_dev, status.st_ino))
-        folders.sort()  # of two ways to a folder always the same one
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield here, sorted(names)
 
 
