@@ -70,13 +70,15 @@ class Conversion:
     def plan(self, tasks: list[Task]) -> None:
         """Find out which sources are to be converted; refuses those that would overwrite others."""
         self._total = len(tasks)
+        if self._journal.damaged:
+            logger.warning("%d lines of the journal were damaged; what they said is done again", self._journal.damaged)
         self._claims = {claim.source: claim for claim in claims_of(tasks, known=self._journal.entry)}
         self._journal.refuse_clashes(list(self._claims.values()))
         self._refuse_parts_of_others({task.name: task for task in tasks})
-        paths = {path for entry in self._entries_of(tasks) for path in entry.paths}
-        lost = {path for path in paths if self._is_lost(path)}
+        entries = self._entries_of(tasks)
+        lost = {path for path in {path for entry in entries for path in entry.paths} if self._is_lost(path)}
         torn = {source for source in self._journal.unsettled if self._is_overwritten(source)}
-        torn |= {entry.claim.source for entry in self._entries_of(tasks) if lost & set(entry.paths)}
+        torn |= {entry.claim.source for entry in entries if lost & set(entry.paths)}
         torn |= self._never_packed({task.source_id for task in tasks})
         self._journal.remove(*sorted(torn))
         self._pending = [task for task in map(self._recognised, tasks) if task is not None]

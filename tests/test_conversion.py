@@ -177,7 +177,9 @@ def test_a_series_too_large_for_its_share_of_memory_is_converted_alone(tmp_path:
         convert(tmp_path / "t.csv", tmp_path / "none", jobs=0, memory=needed // 2)
 
 
-def test_a_damaged_line_of_packing_does_not_stand_in_the_way_of_another_table(tmp_path: Path) -> None:
+def test_a_damaged_line_of_packing_does_not_stand_in_the_way_of_another_table(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for folder in ("a", "b"):
         scan(tmp_path / folder, f"{folder}.nii")
     settings = Settings(container="webdataset", keep_names=True)
@@ -187,7 +189,10 @@ def test_a_damaged_line_of_packing_does_not_stand_in_the_way_of_another_table(tm
     (packed,) = (number for number, line in enumerate(lines) if b'"packed"' in line)
     lines[packed] = b"00000000" + lines[packed][8:]
     journal.write_bytes(b"".join(lines))
-    convert(tmp_path / "b", tmp_path / "s", jobs=0, settings=settings)
+    with caplog.at_level("WARNING", "mixio"):
+        convert(tmp_path / "b", tmp_path / "s", jobs=0, settings=settings)
+    assert "1 lines of the journal were damaged" in caplog.text
+    assert "1 sources of other tables have lost their volumes" in caplog.text
     assert open_store(tmp_path / "s").names() == ["ct/b"]
     assert convert(tmp_path / "a", tmp_path / "s", jobs=0, settings=settings).older_faults == 0
     assert open_store(tmp_path / "s").names() == ["ct/a", "ct/b"]
