@@ -7,7 +7,7 @@ The claims are checked against the bytes that are there before anything of the c
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,13 @@ def check_claim(layout: Layout) -> None:
         raise SourceError(
             f"{layout.name}: the header claims {claimed} bytes, more than {held} compressed bytes can hold; truncated?"
         )
+
+
+def skipped(layout: Layout, skip: int) -> Layout:
+    """The layout with its voxels after so many bytes, or, for -1, at the end of the file; its claim is checked."""
+    layout = replace(layout, skip=max(skip, 0))
+    check_claim(layout)
+    return layout if skip >= 0 else replace(layout, skip=layout.data.nbytes - layout.frames * layout.frame_bytes)
 
 
 def check_room(needed: int, max_bytes: int | None, name: str) -> None:

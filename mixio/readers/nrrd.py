@@ -5,14 +5,13 @@ where the body is, how the voxels are stored, and in which file. Encodings raw a
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from mixio.errors import SourceError
 from mixio.readers.affines import checked_affine, stand_in
 from mixio.readers.frames import parts_of
 from mixio.readers.itk import read_information
-from mixio.readers.layout import Data, Layout, check_claim, checked_shape
+from mixio.readers.layout import Data, Layout, checked_shape, skipped
 from mixio.readers.names import data_file
 from mixio.readers.parts import Part, ReadOptions
 
@@ -46,9 +45,7 @@ def nrrd_layout(path: Path, options: ReadOptions) -> Layout:
     elif "spacedirections" not in fields:
         affine, notes = stand_in(affine, options, path.name, why="the header has no space directions")
     skip = _skip(fields, path.name)
-    layout = Layout(path.name, data, max(skip, 0), dtype, shape, checked_affine(affine, path.name), notes=notes)
-    check_claim(layout)
-    return layout if skip >= 0 else replace(layout, skip=data.nbytes - layout.frames * layout.frame_bytes)
+    return skipped(Layout(path.name, data, 0, dtype, shape, checked_affine(affine, path.name), notes=notes), skip)
 
 
 def parse_nrrd(path: Path) -> tuple[dict[str, str], int]:
