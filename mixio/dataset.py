@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mixio.draws import augmentation_seed, corner_of, key_of, volume_of
+from mixio.draws import Draw, augmentation_seed, corner_of, key_of, volume_of
 from mixio.errors import AllocationError, InvalidArgument, require
 from mixio.mixture import Mixture
-from mixio.normalize import Window, normalize, window_of
+from mixio.normalize import Linear, Window, linear_of, window_of
 from mixio.sources import MODALITIES
 from mixio.volume import Shape
 
 try:
     import torch
     import torch.distributed
-    from torch.utils.data import Dataset, DistributedSampler
+    from torch.utils.data import Dataset, DistributedSampler, default_collate
 except ImportError as error:
     raise require("torch", "torch") from error
 
@@ -45,7 +45,14 @@ class PatchStore(Protocol):
     def names(self, domain: str | None = None, split: str | None = None) -> list[str]: ...
     def row(self, name: str) -> "Row": ...
     def occupancy(self, name: str) -> npt.NDArray[np.uint8]: ...
-    def read_patch(self, name: str, *, corner: Shape, size: Shape) -> npt.NDArray[Any]: ...
+    def read_patches(
+        self,
+        requests: Sequence[tuple[str, Shape]],
+        *,
+        size: Shape,
+        out: Sequence[npt.NDArray[Any]] | None = None,
+        linear: Sequence[Linear] | None = None,
+    ) -> list[npt.NDArray[Any]]: ...
 
 
 class MixtureDataset(Dataset[Any]):
@@ -92,21 +99,54 @@ class MixtureDataset(Dataset[Any]):
     def __len__(self) -> int:
         return sum(len(volumes) for volumes in self.volumes.values())
 
-    def __getitem__(self, g: int) -> Any:
+    def plan(self, g: int) -> Draw:
+        """What draw g is, from g, the seeds and the manifest; also the occupancy where foreground is asked for.
+
+        No voxel is read, so a loader can know any number of draws ahead.
+        """
         g = operator.index(g)
         domain, n = self.mixture.locate(g)
         volumes = self.volumes[domain]
         volume = volumes[volume_of(self.seed, domain, n, len(volumes))]
-        tags = {"domain": domain, "draw": g, "seed": augmentation_seed(self.seed, domain, n)}
-        if isinstance(self.source, Mapping):
-            sample = _tagged(self.source[domain][volume], tags)
-        else:
-            sample = self._patch(self.source, volume, n) | tags
-        return sample if self.transform is None else self.transform(sample)
+        corner = None if isinstance(self.source, Mapping) else self._corner(self.source, volume, domain, n)
+        return Draw(g, domain, n, volume, corner, augmentation_seed(self.seed, domain, n))
+
+    def __getitem__(self, g: int) -> Any:
+        return self.__getitems__([g])[0]
 
     def __getitems__(self, draws: Sequence[int]) -> list[Any]:
-        """The samples of one batch; `DataLoader` asks for them this way."""
-        return [self[g] for g in draws]
+        """The samples of one batch, read together; `DataLoader` asks for them this way."""
+        plans = [self.plan(g) for g in draws]
+        if isinstance(self.source, Mapping):
+            samples = [_tagged(self.source[plan.domain][plan.volume], _tags(plan)) for plan in plans]
+        else:
+            samples = self._samples(self.source, plans)
+        return samples if self.transform is None else [self.transform(sample) for sample in samples]
+
+    def read_batch(
+        self, draws: Sequence[int], *, out: npt.NDArray[np.float32] | None = None, raw: bool = False
+    ) -> dict[str, Any]:
+        """The collated batch of these draws: bit for bit what `default_collate` makes of the samples.
+
+        `image` is `out` (B, 1, X, Y, Z) if that is given. With `raw` it is a list of B arrays (X, Y, Z) of stored
+        numbers, and `linear` (B, 2) float32 has their scale and offset, for who normalizes on the device.
+        """
+        store = self.source
+        if isinstance(store, Mapping) or self.transform is not None:
+            raise InvalidArgument("read_batch needs a store and no transform; collate the samples instead")
+        if raw and out is not None:
+            raise InvalidArgument("raw patches have the stored types and go into no float32 array; give one of them")
+        plans = [self.plan(g) for g in draws]
+        linear = [self._linear(store.row(plan.volume)) for plan in plans]
+        batch: dict[str, Any]
+        if raw:
+            batch = {"image": self._read(store, plans), "linear": torch.tensor(linear)}
+        else:
+            image = np.empty((len(plans), 1, *self.patch_size), np.float32) if out is None else out
+            self._read(store, plans, out=list(image[:, 0]), linear=linear)
+            batch = {"image": torch.from_numpy(image)}
+        batch |= default_collate([self._columns(store, plan) for plan in plans])
+        return batch
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -120,25 +160,46 @@ class MixtureDataset(Dataset[Any]):
             "volumes": blake2b(volumes, digest_size=8).hexdigest(),
         }
 
-    def _patch(self, store: PatchStore, name: str, n: int) -> dict[str, Any]:
-        row = store.row(name)
-        corner = corner_of(
-            key_of(self.seed, "corner", row.domain, n),
-            row.shape,
+    def _corner(self, store: PatchStore, name: str, domain: str, n: int) -> Shape:
+        return corner_of(
+            key_of(self.seed, "corner", domain, n),
+            store.row(name).shape,
             self.patch_size,
             occupancy=store.occupancy(name) if self.foreground else None,
             foreground=self.foreground,
         )
-        patch = store.read_patch(name, corner=corner, size=self.patch_size)  # (X, Y, Z), stored dtype
+
+    def _linear(self, row: "Row") -> Linear:
         window = self.windows.get(row.domain) or self.windows.get(row.modality or "") or window_of(row)
+        return linear_of(row, window)
+
+    def _read(
+        self,
+        store: PatchStore,
+        plans: Sequence[Draw],
+        *,
+        out: Sequence[npt.NDArray[np.float32]] | None = None,
+        linear: Sequence[Linear] | None = None,
+    ) -> list[npt.NDArray[Any]]:
+        requests = [(plan.volume, _corner_of(plan)) for plan in plans]
+        return store.read_patches(requests, size=self.patch_size, out=out, linear=linear)
+
+    def _samples(self, store: PatchStore, plans: Sequence[Draw]) -> list[dict[str, Any]]:
+        # An array of its own for each: a kept sample does not keep its batch, nor is it sent with all of it.
+        images = [np.empty(self.patch_size, np.float32) for _ in plans]
+        self._read(store, plans, out=images, linear=[self._linear(store.row(plan.volume)) for plan in plans])
+        return [
+            {"image": torch.from_numpy(image)[None], **self._columns(store, plan)}
+            for image, plan in zip(images, plans, strict=True)
+        ]
+
+    def _columns(self, store: PatchStore, plan: Draw) -> dict[str, Any]:
+        """A sample but for its image."""
+        row, corner = store.row(plan.volume), _corner_of(plan)
         first = [max(0, -c) for c in corner]
         stop = [min(p, s - c) for p, s, c in zip(self.patch_size, row.shape, corner, strict=True)]
-        return {
-            "image": torch.from_numpy(normalize(patch, row, window))[None],
-            "key": row.key,
-            "corner": torch.tensor(corner),
-            "valid": torch.tensor([first, stop]),
-        }
+        columns = {"key": row.key, "corner": torch.tensor(corner), "valid": torch.tensor([first, stop])}
+        return columns | _tags(plan)
 
 
 class MixtureSampler(DistributedSampler[int]):
@@ -277,6 +338,15 @@ def _volumes(source: PatchStore | Mapping[str, Any], mixture: Mixture, split: st
                 f"{domain!r} has share {share:.6g} but {nothing}; add volumes of it, or give it share 0"
             )
     return volumes
+
+
+def _corner_of(plan: Draw) -> Shape:
+    assert plan.corner is not None  # only members of a dictionary have none
+    return plan.corner
+
+
+def _tags(plan: Draw) -> dict[str, Any]:
+    return {"domain": plan.domain, "draw": plan.g, "seed": plan.seed}
 
 
 def _tagged(item: Any, tags: dict[str, Any]) -> Any:

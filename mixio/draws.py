@@ -10,6 +10,7 @@ Finite Domains", CT-RSA 2002) with cycle walking, so no permutation is ever stor
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from math import isqrt
 from typing import Any
@@ -24,6 +25,22 @@ CANDIDATES = 16  # corners tried for enough foreground
 
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: steps of it spread evenly
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What draw `g` of a run is: the `n`-th draw of `domain`, a patch of `volume` that begins at `corner`.
+
+    `volume` is a name in the store, or an index into the domain's own data set; that has no `corner`. `seed` is for
+    augmentations.
+    """
+
+    g: int
+    domain: str
+    n: int
+    volume: Any
+    corner: Shape | None
+    seed: int
 
 
 def mix64(value: int) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the manifest brings pyarrow
     from mixio.row import Row
 
 Window = tuple[float, float]
+Linear = tuple[float, float]
 
 CT_WINDOW: Window = (-1000.0, 1000.0)
 PET_WINDOW: Window = (0.0, 10.0)
@@ -34,13 +35,25 @@ def window_of(row: "Row") -> Window:
 
 def normalize(patch: npt.NDArray[Any], row: "Row", window: Window) -> npt.NDArray[np.float32]:
     """A patch of stored numbers, any shape, as float32 in [0, 1]; all 0 for a window of no width."""
-    low, high = window
     image = np.empty(patch.shape, np.float32)
+    apply_linear(patch, linear_of(row, window), out=image)
+    return image
+
+
+def linear_of(row: "Row", window: Window) -> Linear:
+    """The scale and offset that take a volume's stored numbers to [0, 1], before the clip; both exact in float32.
+
+    A window of no width gives (0, 0).
+    """
+    low, high = window
     if not high > low:
-        image.fill(0)
-        return image
-    scale = row.slope / (high - low)
-    offset = (row.inter - low) / (high - low)
-    np.multiply(patch, scale, out=image, dtype=np.float32, casting="same_kind")
-    np.add(image, np.float32(offset), out=image)
-    return np.clip(image, 0, 1, out=image)
+        return 0.0, 0.0
+    return float(np.float32(row.slope / (high - low))), float(np.float32((row.inter - low) / (high - low)))
+
+
+def apply_linear(patch: npt.NDArray[Any], linear: Linear, *, out: npt.NDArray[np.float32]) -> None:
+    """Fill `out` with clip(patch * scale + offset, 0, 1), each step rounded to float32."""
+    scale, offset = linear
+    np.multiply(patch, scale, out=out, dtype=np.float32, casting="same_kind")
+    np.add(out, np.float32(offset), out=out)
+    np.clip(out, 0, 1, out=out)

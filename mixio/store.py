@@ -1,5 +1,6 @@
 """A store, opened for reading: which volumes it has, and their voxels, whole or in patches."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from mixio.errors import InvalidArgument
 from mixio.manifest import Manifest, check_version
+from mixio.normalize import Linear, apply_linear
 from mixio.patches import BlobCache, Corner, read_region
 from mixio.row import Row
 from mixio.stores.storage import Storage, storage_of
@@ -85,6 +87,31 @@ class Store:
         if label not in row.labels:
             raise InvalidArgument(f"{name} has no label map {label!r}; it has {sorted(row.labels) or 'none'}")
         return read_region(self._cache, row.blobs_of(label), row.label_grid(label), corner, size)
+
+    def read_patches(
+        self,
+        requests: Sequence[tuple[str, Corner]],
+        *,
+        size: Shape,
+        out: Sequence[NDArray[Any]] | None = None,
+        linear: Sequence[Linear] | None = None,
+    ) -> list[NDArray[Any]]:
+        """Patches of several volumes, each given by name and corner, read together.
+
+        Without `out` in the stored dtypes. With it, its arrays of `size` are filled and returned: with stored values,
+        or with `linear`, which has a scale and offset for each patch, with float32 values as `apply_linear` makes them.
+        """
+        if linear is not None and out is None:
+            raise InvalidArgument("linear needs out: float32 arrays to fill")
+        patches = [self.read_patch(name, corner=corner, size=size) for name, corner in requests]
+        if out is None:
+            return patches
+        for number, (patch, target) in enumerate(zip(patches, out, strict=True)):
+            if linear is None:
+                target[...] = patch
+            else:
+                apply_linear(patch, linear[number], out=target)
+        return list(out)
 
     def occupancy(self, name: str) -> NDArray[np.uint8]:
         """Share of foreground voxels, 0 to 255, in each cell of 8 x 8 x 8 voxels: `(ceil(X/8), ...)`."""

@@ -18,7 +18,7 @@ MAY_IMPORT = {
 }
 ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob row stores
 manifest sources recipes splits settings journal originals prepare writer tasks telling dask workers packing quarantine
-conversion convert allocation draws mixture patches store normalize ledger dataset loader verify inspection
+conversion convert allocation draws mixture normalize patches store ledger dataset loader verify inspection
 cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},

@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 import mixio
 from mixio.dataset import MixtureDataset, MixtureSampler
@@ -303,3 +303,53 @@ def test_without_torch_the_extra_is_named(name):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ)
     assert "MissingExtraError: torch is not installed; run: pip install 'mixio[torch]'" in done.stderr
     assert done.returncode == 1
+
+
+def assert_same_batch(batch, expected):
+    assert batch.keys() == expected.keys()
+    for column, values in expected.items():
+        same = torch.equal(batch[column], values) if torch.is_tensor(values) else batch[column] == values
+        assert same, column
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=5))
+def test_a_batch_read_as_one_is_the_collated_samples(small_store, draws):
+    dataset = of_store(small_store, patch_size=(16, 18, 13))
+    expected = default_collate([dataset[g] for g in draws])
+    assert_same_batch(dataset.read_batch(draws), expected)
+    out = np.full((len(draws), 1, 16, 18, 13), np.nan, np.float32)
+    batch = dataset.read_batch(draws, out=out)
+    assert_same_batch(batch, expected)
+    assert batch["image"].numpy().base is out or batch["image"].data_ptr() == out.ctypes.data
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=5))
+def test_a_raw_batch_becomes_the_batch_by_its_scales_and_offsets(small_store, draws):
+    dataset = of_store(small_store)
+    expected = dataset.read_batch(draws)
+    raw = dataset.read_batch(draws, raw=True)
+    assert {patch.dtype.name for patch in raw["image"]} <= {"int16", "uint16", "float32"}
+    for number, patch in enumerate(raw["image"]):
+        scale, offset = raw["linear"][number]
+        image = (torch.from_numpy(patch.astype(np.float32)) * scale + offset).clamp(0, 1)
+        assert torch.equal(image, expected["image"][number, 0])
+    assert_same_batch({**raw, "image": 0}, {**expected, "image": 0, "linear": raw["linear"]})
+
+
+@given(st.integers(0, 10**15))
+def test_the_plan_says_what_the_sample_will_be(small_store, g):
+    dataset = of_store(small_store, foreground=0.3)
+    plan, sample = dataset.plan(g), dataset[g]
+    assert (plan.g, plan.domain, plan.seed) == (sample["draw"], sample["domain"], sample["seed"])
+    assert (plan.domain, plan.n) == dataset.mixture.locate(g)
+    assert plan.volume == f"{sample['domain']}/{sample['key']}"
+    assert list(plan.corner) == sample["corner"].tolist()
+
+
+def test_batches_read_as_one_need_a_store_and_its_own_samples(small_store):
+    with pytest.raises(InvalidArgument, match="read_batch needs a store and no transform"):
+        of_lists().read_batch([0])
+    with pytest.raises(InvalidArgument, match="read_batch needs a store and no transform"):
+        of_store(small_store, transform=len).read_batch([0])
+    with pytest.raises(InvalidArgument, match="raw patches have the stored types"):
+        of_store(small_store).read_batch([0], raw=True, out=np.empty((1, 1, 16, 16, 16), np.float32))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixio.normalize import normalize, window_of
+from mixio.normalize import linear_of, normalize, window_of
 
 
 def row(modality="CT", unit="HU", slope=1.0, inter=0.0):
@@ -53,3 +53,23 @@ def test_the_patch_is_left_as_it_was():
     patch = np.arange(8, dtype=np.float32).reshape(2, 2, 2)
     normalize(patch, row(), (0.0, 1.0))
     assert patch.ravel().tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "float32"])
+@given(
+    seed=st.integers(0, 2**32),
+    slope=st.floats(1e-3, 1e3),
+    low=st.floats(-1e3, 1e3),
+    width=st.just(0.0) | st.floats(1e-3, 1e4),
+)
+def test_scale_and_offset_in_float32_give_the_same_bits(dtype, seed, slope, low, width):
+    patch = np.random.default_rng(seed).integers(0, 32767, (3, 4, 5)).astype(dtype)
+    scale, offset = linear_of(row(slope=slope), (low, low + width))
+    assert (scale, offset) == (np.float32(scale), np.float32(offset))
+    expected = np.clip(patch.astype(np.float32) * np.float32(scale) + np.float32(offset), np.float32(0), np.float32(1))
+    assert normalize(patch, row(slope=slope), (low, low + width)).tobytes() == expected.tobytes()
+
+
+def test_the_scale_and_offset_of_a_window_are_those_of_a_line_through_its_ends():
+    assert linear_of(row(slope=4.0, inter=1024.0), (0.0, 2048.0)) == (2**-9, 0.5)
+    assert linear_of(row(), (7.0, 7.0)) == (0, 0)

@@ -121,3 +121,29 @@ def test_all_48_axis_orders_of_one_brain_become_one_volume(real_volumes: Path, t
     for volume in volumes[1:]:
         assert np.array_equal(volume.voxels, volumes[0].voxels)
         assert np.allclose(volume.affine, volumes[0].affine, atol=1e-4)
+
+
+def test_patches_read_together_are_those_read_one_by_one(small_store: Store) -> None:
+    requests = [("abdomen-ct/0", (5, 7, 9)), ("pet/1", (-4, 0, 0)), ("abdomen-ct/0", (6, 7, 9))]
+    alone = [small_store.read_patch(name, corner=corner, size=(8, 9, 10)) for name, corner in requests]
+    together = small_store.read_patches(requests, size=(8, 9, 10))
+    assert [patch.dtype for patch in together] == [np.int16, np.float32, np.int16]
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one, other)
+    out = [np.empty_like(patch) for patch in alone]
+    filled = small_store.read_patches(requests, size=(8, 9, 10), out=out)
+    assert [id(patch) for patch in filled] == [id(patch) for patch in out]
+    assert all(np.array_equal(one, other) for one, other in zip(alone, out, strict=True))
+
+
+def test_patches_are_normalized_on_the_way_into_float32_arrays(small_store: Store) -> None:
+    requests = [("abdomen-ct/0", (-2, 7, 9)), ("pet/1", (1, 0, 0))]
+    linear = [(float(np.float32(1 / 700)), 1.25), (0.5, -0.25)]
+    out = list(np.empty((2, 8, 9, 10), np.float32))
+    small_store.read_patches(requests, size=(8, 9, 10), out=out, linear=linear)
+    stored = small_store.read_patches(requests, size=(8, 9, 10))
+    for (scale, offset), voxels, patch in zip(linear, stored, out, strict=True):
+        line = voxels.astype(np.float32) * np.float32(scale) + np.float32(offset)
+        assert patch.tobytes() == np.clip(line, 0, 1).tobytes()
+    with pytest.raises(InvalidArgument, match="linear needs out"):
+        small_store.read_patches(requests, size=(8, 9, 10), linear=linear)
