@@ -1,4 +1,4 @@
-"""From (seed, domain, draw number) to a volume, a corner and an augmentation seed; pure functions.
+"""From (seed, domain, draw number) to a volume, an augmentation seed and the key of a corner; pure functions.
 
 Every random choice is a hash of the seed, of what it is for, and of a counter. So a draw depends on
 nothing that was read before it, and any process can compute any draw. Orders are keyed bijections of
@@ -9,22 +9,16 @@ Finite Domains", CT-RSA 2002) with cycle walking, so no permutation is ever stor
     [0, 1, 2, 3, 4]
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import isqrt
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from mixio.foreground import CELL
 from mixio.volume import Shape
 
-CANDIDATES = 16  # corners tried for enough foreground
-
+GOLDEN = 0x9E3779B97F4A7C15
+"""2^64 over the golden ratio: steps of it spread evenly."""
 _MASK = 2**64 - 1
-_GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: steps of it spread evenly
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ def mix64(value: int) -> int:
 
     The output function of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
     """
-    value = (value + _GOLDEN) & _MASK
+    value = (value + GOLDEN) & _MASK
     value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
     value = (value ^ (value >> 27)) * 0x94D049BB133111EB & _MASK
     return value ^ (value >> 31)
@@ -70,67 +64,23 @@ def permute(index: int, size: int, key: int) -> int:
     b = -(-size // a)
     while True:
         right, left = divmod(index, a)
-        for offset in (key, key + 2 * _GOLDEN):
+        for offset in (key, key + 2 * GOLDEN):
             left = (left + mix64(offset + right)) % a
-            right = (right + mix64(offset + _GOLDEN + left)) % b
+            right = (right + mix64(offset + GOLDEN + left)) % b
         index = right * a + left
         if index < size:
             return index
 
 
-def volume_of(seed: int, domain: str, n: int, volumes: int) -> int:
-    """Which of a domain's volumes its n-th draw reads: passes over all, each in an order of its own."""
+def volume_of(seed: int, domain: str, n: int, volumes: int, *, later: int = 0) -> int:
+    """Which of a domain's volumes its n-th draw reads: passes over all, each in an order of its own.
+
+    Or, with `later`, the one that comes so many places later in that pass, round from its end to its beginning.
+    """
     number, position = divmod(n, volumes)
-    return permute(position, volumes, key_of(seed, "volume", domain, number))
+    return permute((position + later) % volumes, volumes, key_of(seed, "volume", domain, number))
 
 
 def augmentation_seed(seed: int, domain: str, n: int) -> int:
     """A seed for the n-th draw's augmentations; 32 bits, which every random generator accepts."""
     return key_of(seed, "augmentation", domain, n) >> 32
-
-
-def corner_of(
-    stream: int,
-    shape: Sequence[int],
-    size: Sequence[int],
-    *,
-    occupancy: npt.NDArray[np.uint8] | None = None,
-    foreground: float = 0.0,
-) -> Shape:
-    """The voxel of a volume of `shape` at which a patch of `size` begins.
-
-    `stream` is `key_of(seed, "corner", domain, n)`. All corners inside the volume are equally likely; along
-    an axis shorter than the patch the volume is centred, so the corner is negative there. With
-    `foreground` > 0 the first of 16 such corners is taken whose patch holds at least that share of
-    foreground, else the best of them. The share is the mean over the cells of `occupancy` (0..255 for each
-    8^3 voxels, `Store.occupancy`) that the patch touches: an estimate, good to a cell at the patch's rim.
-    """
-    if foreground <= 0 or occupancy is None:
-        return _candidate(stream, 0, shape, size)
-    best, best_share = (0, 0, 0), -1.0
-    for number in range(CANDIDATES):
-        corner = _candidate(stream, number, shape, size)
-        share = _foreground_share(occupancy, corner, size)
-        if share > best_share:
-            best, best_share = corner, share
-        if share >= foreground:
-            break
-    return best
-
-
-def _candidate(stream: int, number: int, shape: Sequence[int], size: Sequence[int]) -> Shape:
-    x, y, z = (
-        # The high bits of hash * range are uniform on [0, range) to 1 part in 2^64 / range.
-        (mix64(stream + (3 * number + axis) * _GOLDEN) * (shape[axis] - size[axis] + 1)) >> 64
-        if shape[axis] >= size[axis]
-        else -((size[axis] - shape[axis]) // 2)
-        for axis in range(3)
-    )
-    return x, y, z
-
-
-def _foreground_share(occupancy: npt.NDArray[Any], corner: Shape, size: Sequence[int]) -> float:
-    cells = tuple(
-        slice(max(first, 0) // CELL, -(-(first + length) // CELL)) for first, length in zip(corner, size, strict=True)
-    )
-    return float(occupancy[cells].mean()) / 255

@@ -8,11 +8,15 @@
     │   └── WorkerDied           one whose conversion killed the process that had it
     ├── StoreError           no store there, a half-written one, one of a newer schema
     │   ├── DamagedStoreError    a manifest or root that does not match its checksum
-    │   └── DamagedChunkError    stored bytes that do not match their checksum
+    │   ├── DamagedChunkError    stored bytes that do not match their checksum
+    │   │   └── MissingShardError    a file or object with stored bytes that is not there
+    │   └── TooManyFaults        more damaged volumes than a run may meet
     ├── AllocationError      shares that cannot be drawn from; also a ValueError
     ├── RunLogError          a run log or run table that cannot be read; also a ValueError
     ├── FitError             too little data for the law asked for; also a ValueError
     └── MissingExtraError    an optional dependency that is not installed; also an ImportError
+
+    MixioWarning             told once and gone on from; also a UserWarning
 
 Each message says what was expected, what came, and what to do. The command line prints it as one line and exits with 2.
 """
@@ -59,7 +63,23 @@ class DamagedStoreError(StoreError):
 
 
 class DamagedChunkError(StoreError):
-    """Stored bytes that do not match their checksum."""
+    """Stored bytes that do not match their checksum, in `file`, of the volume of this name where that is known."""
+
+    def __init__(self, message: str, *, volume: str = "", file: str = "") -> None:
+        super().__init__(message)
+        self.volume, self.file = volume, file
+
+    def of(self, volume: str) -> "DamagedChunkError":
+        """The same error, naming the volume."""
+        return type(self)(f"{self} (volume {volume})", volume=volume, file=self.file)
+
+
+class MissingShardError(DamagedChunkError):
+    """A file or object with stored bytes that is not there."""
+
+
+class TooManyFaults(StoreError):
+    """More damaged volumes than a run may meet, or no undamaged one left to draw."""
 
 
 class AllocationError(MixioError, ValueError):
@@ -76,6 +96,10 @@ class FitError(MixioError, ValueError):
 
 class MissingExtraError(MixioError, ImportError):
     """An optional dependency that is not installed."""
+
+
+class MixioWarning(UserWarning):
+    """Something that went wrong and was gone on from, as was asked for."""
 
 
 def require(module: str, extra: str) -> MissingExtraError:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.blob import Grid, decode_chunk, decode_index, index_bytes, is_missing
-from mixio.errors import DamagedChunkError, InvalidArgument, StoreError
+from mixio.errors import DamagedChunkError, InvalidArgument, MissingShardError, StoreError
 from mixio.row import Blob
 from mixio.stores.inside import refuse_outside
 from mixio.stores.storage import Storage
@@ -42,11 +42,15 @@ class BlobFile:
             try:
                 self._descriptor = os.open(local, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError as error:
-                raise StoreError(f"{local}: the shard is missing; run `mixio verify`, then convert again") from error
+                raise MissingShardError(
+                    f"{local}: the shard is missing; run `mixio verify`, then convert again", file=str(local)
+                ) from error
             except OSError as error:
                 raise StoreError(f"{local}: cannot be read ({error.strerror}); run `mixio verify`") from error
             if os.fstat(self._descriptor).st_size < blob.offset + blob.nbytes:
-                raise DamagedChunkError(f"{self.where}: truncated, it ends before byte {blob.offset + blob.nbytes}")
+                raise DamagedChunkError(
+                    f"{self.where}: truncated, it ends before byte {blob.offset + blob.nbytes}", file=self.where
+                )
         footer = min(index_bytes(grid), blob.nbytes)
         self.index = decode_index(self._bytes(blob.nbytes - footer, footer), grid, self.where)
 
@@ -54,7 +58,9 @@ class BlobFile:
         """The stored bytes of the chunk at an index entry."""
         offset, length = int(entry[0]), int(entry[1])
         if offset + length > self._blob.nbytes:
-            raise DamagedChunkError(f"{self.where}: the index points past the end of the shard; convert it again")
+            raise DamagedChunkError(
+                f"{self.where}: the index points past the end of the shard; convert it again", file=self.where
+            )
         return self._bytes(offset, length)
 
     def _bytes(self, offset: int, length: int) -> bytes:
@@ -63,13 +69,17 @@ class BlobFile:
             try:
                 return self._storage.read_range(self._blob.path, start, length)
             except FileNotFoundError as error:
-                raise StoreError(f"{self.where}: the shard is missing; run `mixio verify`") from error
+                raise MissingShardError(
+                    f"{self.where}: the shard is missing; run `mixio verify`", file=self.where
+                ) from error
         try:
             data = os.pread(self._descriptor, length, start)
         except OSError as error:
             raise StoreError(f"{self.where}: cannot be read ({error.strerror}); run `mixio verify`") from error
         if len(data) != length:
-            raise DamagedChunkError(f"{self.where}: truncated, a chunk at byte {start} is cut; convert it again")
+            raise DamagedChunkError(
+                f"{self.where}: truncated, a chunk at byte {start} is cut; convert it again", file=self.where
+            )
         return data
 
     def __del__(self) -> None:

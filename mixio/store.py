@@ -1,13 +1,14 @@
 """A store, opened for reading: which volumes it has, and their voxels, whole or in patches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.errors import InvalidArgument
+from mixio.errors import DamagedChunkError, InvalidArgument
 from mixio.manifest import Manifest, check_version
 from mixio.normalize import Linear, apply_linear
 from mixio.patches import BlobCache, Corner, read_region
@@ -78,15 +79,15 @@ class Store:
     def read_patch(self, name: str, *, corner: Corner, size: Shape, label: str | None = None) -> NDArray[Any]:
         """Voxels `[corner, corner + size)` in the stored dtype; the background value where that leaves the volume.
 
-        Only the chunks that the patch overlaps are read. Raises `DamagedChunkError` naming the file if a chunk
-        does not match its checksum.
+        Only the chunks that the patch overlaps are read. Raises `DamagedChunkError` naming the volume and
+        the file if a chunk does not match its checksum, `MissingShardError`, one of its kind, if the file is gone.
         """
         row = self.row(name)
-        if label is None:
-            return read_region(self._cache, row.blobs_of(), row.grid, corner, size)
-        if label not in row.labels:
+        if label is not None and label not in row.labels:
             raise InvalidArgument(f"{name} has no label map {label!r}; it has {sorted(row.labels) or 'none'}")
-        return read_region(self._cache, row.blobs_of(label), row.label_grid(label), corner, size)
+        grid = row.grid if label is None else row.label_grid(label)
+        with _named(name):
+            return read_region(self._cache, row.blobs_of(label), grid, corner, size)
 
     def read_patches(
         self,
@@ -117,7 +118,8 @@ class Store:
         """Share of foreground voxels, 0 to 255, in each cell of 8 x 8 x 8 voxels: `(ceil(X/8), ...)`."""
         row = self.row(name)
         grid = row.occupancy_grid
-        return read_region(self._cache, [row.occupancy_blob], grid, (0, 0, 0), grid.shape)
+        with _named(name):
+            return read_region(self._cache, [row.occupancy_blob], grid, (0, 0, 0), grid.shape)
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -127,3 +129,12 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.path!r}, {len(self)} volumes, {len(self.domains)} domains)"
+
+
+@contextmanager
+def _named(volume: str) -> Iterator[None]:
+    """Name the volume in whatever is found damaged."""
+    try:
+        yield
+    except DamagedChunkError as error:
+        raise error.of(volume) from error

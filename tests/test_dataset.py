@@ -282,7 +282,7 @@ def test_a_domain_without_volumes_in_the_split_is_refused(small_store):
 
 
 def test_store_options_are_refused_for_a_dictionary():
-    with pytest.raises(InvalidArgument, match="foreground and windows need a store"):
+    with pytest.raises(InvalidArgument, match="foreground, align, windows and on_fault need a store"):
         of_lists(foreground=0.5)
 
 

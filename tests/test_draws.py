@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from mixio.draws import augmentation_seed, corner_of, key_of, mix64, permute, volume_of
+from mixio.draws import augmentation_seed, key_of, mix64, permute, volume_of
 
 keys = st.integers(0, 2**64 - 1)
 seeds = st.integers(-(2**70), 2**70)
-sizes = st.tuples(*[st.integers(1, 40)] * 3)
 
 
 @given(st.integers(1, 600), keys)
@@ -57,51 +56,20 @@ def test_each_pass_reads_every_volume_once(seed, volumes, number):
     assert sorted(volume_of(seed, "ct", n, volumes) for n in draws) == list(range(volumes))
 
 
+@given(seeds, st.integers(1, 50), st.integers(0, 10**9), st.integers(0, 200))
+def test_what_comes_later_is_what_the_draws_after_it_read_round_the_pass(seed, volumes, number, later):
+    first, position = number * volumes, later % volumes
+    assert volume_of(seed, "ct", first, volumes, later=later) == volume_of(seed, "ct", first + position, volumes)
+    last = first + volumes - 1
+    assert volume_of(seed, "ct", last, volumes, later=1) == volume_of(seed, "ct", first, volumes)
+
+
 @given(st.integers(0, 10_000), st.integers(8, 200))
 def test_neighboring_passes_go_in_different_orders(seed, volumes):
     first, second = (
         [volume_of(seed, "ct", number * volumes + i, volumes) for i in range(volumes)] for number in (0, 1)
     )
     assert first != second
-
-
-@given(keys, sizes, sizes)
-def test_a_patch_lies_in_its_volume_or_the_volume_lies_centered_in_it(stream, shape, size):
-    for corner, voxels, patch in zip(corner_of(stream, shape, size), shape, size, strict=True):
-        before, after = -corner, corner + patch - voxels
-        assert (before <= 0 and after <= 0) or (before >= 0 and after - before in (0, 1))
-
-
-def test_every_corner_is_equally_likely():
-    counts = np.zeros((10, 5, 1))
-    for n in range(20_000):
-        counts[corner_of(key_of(0, "corner", "ct", n), (20, 14, 10), (11, 10, 10))] += 1
-    assert chisquare(counts.ravel()).pvalue > 1e-3
-
-
-@given(keys)
-def test_with_foreground_asked_for_the_patch_holds_it_or_the_best_seen(stream):
-    occupancy = np.zeros((8, 8, 8), np.uint8)
-    occupancy[:4] = 255  # the left half of a 64^3 volume
-    x, _, _ = corner_of(stream, (64, 64, 64), (16, 16, 16), occupancy=occupancy, foreground=0.5)
-    plain = corner_of(stream, (64, 64, 64), (16, 16, 16))
-    assert x <= 24
-    assert x == plain[0] or plain[0] > 16
-
-
-def test_without_any_foreground_the_first_corner_is_taken():
-    empty = np.zeros((8, 8, 8), np.uint8)
-    shape, size = (64, 64, 64), (16, 16, 16)
-    assert corner_of(7, shape, size, occupancy=empty, foreground=0.2) == corner_of(7, shape, size)
-
-
-@given(keys)
-def test_foreground_is_estimated_for_padded_patches_too(stream):
-    occupancy = np.zeros((2, 4, 1), np.uint8)
-    occupancy[0, 2:] = 255  # where x < 8 and y >= 16
-    x, y, _ = corner_of(stream, (10, 32, 8), (24, 8, 8), occupancy=occupancy, foreground=0.2)
-    assert x == -7
-    assert y > 8
 
 
 @pytest.mark.parametrize("n", [0, 10**12])

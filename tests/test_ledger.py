@@ -24,9 +24,10 @@ def test_it_counts_draws_passes_volumes_and_padding():
     assert summary["draws"] == 4
     assert summary["padded"] == pytest.approx(32 / 256)
     assert summary["domains"] == {
-        "ct": {"draws": 3, "share": 0.75, "intended": 0.75, "passes": 1.5, "volumes_seen": 2},
-        "pet": {"draws": 1, "share": 0.25, "intended": 0.25, "passes": 0.1, "volumes_seen": 1},
+        "ct": {"draws": 3, "share": 0.75, "intended": 0.75, "passes": 1.5, "volumes_seen": 2, "replaced": 0},
+        "pet": {"draws": 1, "share": 0.25, "intended": 0.25, "passes": 0.1, "volumes_seen": 1, "replaced": 0},
     }
+    assert summary["damaged"] == []
     assert json.loads(json.dumps(summary)) == summary
 
 
@@ -54,3 +55,21 @@ def test_its_line_is_one_line():
     assert ledger.line() == "0 draws, 0.0% padding | ct 0.00% of 50.00% x0 | mr 0.00% of 50.00%"
     ledger.observe({"domain": ["ct", "ct", "ct", "mr"]})
     assert ledger.line() == "4 draws, 0.0% padding | ct 75.00% of 50.00% x1.5 | mr 25.00% of 50.00%"
+
+
+def test_replaced_draws_are_counted_by_domain_and_the_damaged_volumes_named():
+    ledger = Ledger(Mixture({"ct": 0.5, "mr": 0.5}))
+    ledger.observe({"domain": ["ct", "mr", "ct"], "key": ["b", "x", "b"], "fault": ["ct/a", "", "ct/c"]})
+    ledger.observe({"domain": ["ct", "mr"], "key": ["b", "y"], "fault": ["ct/a", "mr/x"]})
+    summary = ledger.summary()
+    assert {domain: counts["replaced"] for domain, counts in summary["domains"].items()} == {"ct": 3, "mr": 1}
+    assert summary["damaged"] == ["ct/a", "ct/c", "mr/x"]
+    assert summary["domains"]["ct"]["draws"] == 3
+    line = "ct 60.00% of 50.00%, 3 replaced | mr 40.00% of 50.00%, 1 replaced | damaged: ct/a, ct/c, mr/x"
+    assert ledger.line().endswith(line)
+
+
+def test_a_line_names_five_damaged_volumes_and_counts_the_rest():
+    ledger = Ledger(Mixture({"ct": 1.0}))
+    ledger.observe({"domain": ["ct"] * 7, "fault": [f"ct/{n}" for n in range(7)]})
+    assert ledger.line().endswith("damaged: ct/0, ct/1, ct/2, ct/3, ct/4 and 2 more")

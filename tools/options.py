@@ -16,7 +16,7 @@ from mixio.errors import InvalidArgument
 from models.mae import MAEConfig, MaskedAutoencoder
 from models.vit import ViTConfig
 
-EXECUTION = {"device", "workers", "eval_every", "log_every"}
+EXECUTION = {"device", "workers", "on_fault", "eval_every", "log_every"}
 
 
 def _flag(default: Any, text: str) -> Any:
@@ -87,6 +87,7 @@ class TrainOptions:
     eval_every: int = _flag(0, "Also measure the held-out losses every so many steps; 0: at the end only.")
     log_every: int = _flag(20, "Steps between two lines of the log.")
     workers: int = _flag(0, "Processes that read patches; 0 reads in the training process.")
+    on_fault: str = _flag("raise", "Damaged bytes: raise stops the run, replace draws another volume of the domain.")
     device: str = _flag("auto", "cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
 
     def __post_init__(self) -> None:
@@ -96,6 +97,8 @@ class TrainOptions:
             )
         if not 0 <= self.warmup < 1:
             raise InvalidArgument(f"warmup must be at least 0 and below 1, got {self.warmup}")
+        if self.on_fault not in ("raise", "replace"):
+            raise InvalidArgument(f"on_fault must be raise or replace, got {self.on_fault}")
         for name, lowest in (
             ("eval_crops", 1),
             ("log_every", 1),

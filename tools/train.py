@@ -74,6 +74,7 @@ def train(
         patch_size=options.model.patch_size,
         seed=options.seed,
         foreground=options.foreground,
+        on_fault=options.on_fault,
     )
     sampler = MixtureSampler(dataset, num_samples=options.draws, batch_size=options.batch_size)
     loader = DataLoader(

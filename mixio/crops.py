@@ -1,0 +1,140 @@
+"""The patches that draws name, read from a store and made ready for a model; replaced where bytes are damaged.
+
+A draw whose patch cannot be read, because a chunk fails its checksum or a file is gone, may be replaced by the next
+volume in that pass's order over its domain, at a corner of the same stream. That depends on the seed, the domain, n
+and the stored bytes only, so the mixture stays exact and every process reads the same. What is no damage, such as a
+server that does not answer, is raised.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixio.corners import CornerRule
+from mixio.damaged import DamagedVolumes
+from mixio.draws import Draw, key_of, volume_of
+from mixio.errors import DamagedChunkError, InvalidArgument, TooManyFaults
+from mixio.normalize import Linear, Window, linear_of, window_of
+from mixio.sources import MODALITIES
+from mixio.volume import Shape
+
+if TYPE_CHECKING:  # the manifest brings pyarrow
+    from mixio.row import Row
+
+
+class PatchStore(Protocol):
+    """What `mixio.open_store` returns, as far as it is used here; picklable and fork-safe."""
+
+    @property
+    def domains(self) -> tuple[str, ...]: ...
+    def names(self, domain: str | None = None, split: str | None = None) -> list[str]: ...
+    def row(self, name: str) -> "Row": ...
+    def occupancy(self, name: str) -> NDArray[np.uint8]: ...
+    def read_patches(
+        self,
+        requests: Sequence[tuple[str, Shape]],
+        *,
+        size: Shape,
+        out: Sequence[NDArray[Any]] | None = None,
+        linear: Sequence[Linear] | None = None,
+    ) -> list[NDArray[Any]]: ...
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A draw as it was read: a patch of the volume of `row` that begins at `corner`.
+
+    `voxels` (X, Y, Z) are float32 in [0, 1], or stored numbers, which `linear`, a scale and an offset, takes there
+    before the clip. `fault` names the damaged volume that is replaced by this one, or is "".
+    """
+
+    row: "Row"
+    corner: Shape
+    linear: Linear
+    voxels: NDArray[Any]
+    fault: str = ""
+
+    @property
+    def valid(self) -> tuple[list[int], list[int]]:
+        """The first and one past the last voxel of the patch that lie in the volume."""
+        size, shape = self.voxels.shape, self.row.shape
+        return (
+            [max(0, -c) for c in self.corner],
+            [min(p, s - c) for p, s, c in zip(size, shape, self.corner, strict=True)],
+        )
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Reads draws of a store's volumes, which `volumes` has by domain, at the corners that `rule` gives.
+
+    `windows` maps a domain or a modality to the real values that become 0 and 1, in place of `window_of`. Where
+    `faults` is given, what is damaged is noted there and replaced.
+    """
+
+    store: PatchStore
+    volumes: Mapping[str, Sequence[str]]
+    rule: CornerRule
+    windows: Mapping[str, Window]
+    seed: int
+    faults: DamagedVolumes | None = None
+
+    def placed(self, draw: Draw) -> Draw:
+        """The draw with its corner."""
+        stream = key_of(self.seed, "corner", draw.domain, draw.n)
+        return replace(draw, corner=self.rule.corner(stream, self.store.row(draw.volume), self.store.occupancy))
+
+    def read(self, draws: Sequence[Draw], *, out: Sequence[NDArray[np.float32]] | None = None) -> list[Crop]:
+        """The patches of these draws, read together; in float32 in the arrays of `out`, else as they are stored."""
+        try:
+            return self._read([self.placed(draw) for draw in draws], out)
+        except DamagedChunkError:
+            if self.faults is None:
+                raise
+            faults = self.faults
+        return [self._replaced(draw, None if out is None else out[i], faults) for i, draw in enumerate(draws)]
+
+    def _read(self, draws: Sequence[Draw], out: Sequence[NDArray[np.float32]] | None) -> list[Crop]:
+        rows = [self.store.row(draw.volume) for draw in draws]
+        linear = [self._linear(row) for row in rows]
+        corners = [draw.corner or (0, 0, 0) for draw in draws]
+        requests = [(row.name, corner) for row, corner in zip(rows, corners, strict=True)]
+        patches = self.store.read_patches(
+            requests, size=self.rule.size, out=out, linear=None if out is None else linear
+        )
+        return [Crop(*parts) for parts in zip(rows, corners, linear, patches, strict=True)]
+
+    def _replaced(self, draw: Draw, out: NDArray[np.float32] | None, faults: DamagedVolumes) -> Crop:
+        """The patch of a draw, or of the first volume later in its pass whose patch can be read."""
+        volumes, fault = self.volumes[draw.domain], ""
+        for later in range(len(volumes)):
+            volume = volumes[volume_of(self.seed, draw.domain, draw.n, len(volumes), later=later)]
+            try:
+                (crop,) = self._read([self.placed(replace(draw, volume=volume))], None if out is None else [out])
+            except DamagedChunkError as error:
+                faults.add(volume, error)
+                fault = fault or volume
+            else:
+                return replace(crop, fault=fault)
+        raise TooManyFaults(
+            f"draw {draw.g} finds no undamaged patch in the {len(volumes)} volumes of {draw.domain!r}; "
+            "run `mixio verify`, then convert them again"
+        )
+
+    def _linear(self, row: "Row") -> Linear:
+        window = self.windows.get(row.domain) or self.windows.get(row.modality or "") or window_of(row)
+        return linear_of(row, window)
+
+
+def checked_windows(windows: Mapping[str, Window], domains: Sequence[str]) -> dict[str, Window]:
+    """Windows by domain or modality, as floats; `InvalidArgument` for a name or a window that cannot be."""
+    for name, (low, high) in windows.items():
+        if name not in domains and name not in MODALITIES:
+            known = [*domains, *MODALITIES]
+            raise InvalidArgument(f"windows names {name!r}, which is none of {known}; a misspelled domain?")
+        if not low < high:
+            raise InvalidArgument(f"the window of {name!r} must have low < high, got {(low, high)}")
+    return {name: (float(low), float(high)) for name, (low, high) in windows.items()}

@@ -1,0 +1,32 @@
+"""Which volumes a process found damaged while it read draws: told once each, and no more than a limit of them.
+
+Damage does not change what an undamaged patch of the same volume is. So nothing here decides what is read: a draw is
+replaced when its own patch cannot be read, whatever this process met before, and all workers come to the same patches.
+"""
+
+import warnings
+
+from mixio.errors import DamagedChunkError, InvalidArgument, MixioWarning, TooManyFaults
+
+
+class DamagedVolumes:
+    """The damaged volumes of one process, at most `limit`; a worker begins with those its parent knew."""
+
+    def __init__(self, limit: int) -> None:
+        if limit < 0:
+            raise InvalidArgument(f"max_faults must be at least 0, got {limit}")
+        self.limit = limit
+        self.found: dict[str, str] = {}
+        """What is wrong, by the name of the volume."""
+
+    def add(self, volume: str, error: DamagedChunkError) -> None:
+        """Take note of a volume: `MixioWarning` when it is new, `TooManyFaults` when it is one too many."""
+        if volume in self.found:
+            return
+        self.found[volume] = str(error)
+        if len(self.found) > self.limit:
+            raise TooManyFaults(
+                f"{len(self.found)} damaged volumes are more than max_faults={self.limit}: {', '.join(self.found)}; "
+                f"the last one: {error}; convert them again, or allow more"
+            ) from error
+        warnings.warn(f"{error}; its draws that cannot be read are replaced", MixioWarning, stacklevel=2)
