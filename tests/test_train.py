@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 
@@ -7,8 +8,9 @@ import torch
 from click.testing import CliRunner
 
 from mixio.allocation import Allocation
-from mixio.errors import InvalidArgument, MixioError
+from mixio.errors import DamagedChunkError, InvalidArgument, MixioError, MixioWarning
 from mixio.mixture import Mixture
+from mixio.store import open_store
 from models.checkpoint import load_checkpoint, load_mae
 from tools.heldout import HeldOut, visible_tokens
 from tools.options import ModelOptions, TrainOptions
@@ -231,3 +233,35 @@ def test_a_checkpoint_may_go_into_a_folder_that_is_not_there(small_store, tmp_pa
 def test_options_that_cannot_be_are_refused(option, message):
     with pytest.raises(InvalidArgument, match=message):
         replace(SHORT, **option)
+
+
+@pytest.fixture(scope="module")
+def damaged(small_store, tmp_path_factory):
+    """`small_store` without the voxels of one training volume."""
+    path = tmp_path_factory.mktemp("damaged") / "store"
+    shutil.copytree(small_store.path, path)
+    (path / "brain-t1" / "1" / "0" / "c" / "0" / "0" / "0").unlink()
+    return open_store(path)
+
+
+def test_a_damaged_volume_stops_a_run_unless_it_is_to_be_replaced(damaged, held_out):
+    with pytest.raises(DamagedChunkError, match=r"the shard is missing.*\(volume brain-t1/1\)"):
+        events_of(damaged, held_out=held_out)
+    with pytest.warns(MixioWarning, match="volume brain-t1/1"):
+        events = events_of(damaged, replace(SHORT, on_fault="replace"), held_out=held_out)
+    assert events[-1]["draws"] == Mixture(SHARES).counts(64)
+    assert "on_fault" not in events[0]["training"]
+
+
+@pytest.mark.filterwarnings("ignore::mixio.errors.MixioWarning")
+def test_the_command_tells_what_was_replaced(damaged, tmp_path):
+    words = [damaged.path, "--mixture", "uniform", "--runs", str(tmp_path), "--on-fault", "replace", *FLAGS]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0
+    assert "replaced | pet" in done.output
+    assert "damaged: brain-t1/1\n" in done.output
+
+
+def test_an_unknown_way_with_faults_is_refused():
+    with pytest.raises(InvalidArgument, match="on_fault must be raise or replace, got skip"):
+        TrainOptions(on_fault="skip")
