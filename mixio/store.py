@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixio.blob import Grid
 from mixio.errors import InvalidArgument
 from mixio.manifest import Manifest, check_version
-from mixio.normalize import Linear, apply_linear
-from mixio.patches import BlobCache, Corner, read_region
-from mixio.row import Row
+from mixio.normalize import Linear
+from mixio.patches import Corner, Patch, empty, read_patches
+from mixio.row import Blob, Row
+from mixio.shards import ShardCache
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import read_attributes
 from mixio.volume import Shape, Volume
@@ -34,7 +36,7 @@ class Store:
         """How it was made."""
         check_version(int(self.attributes.get("schema_version", 0)), storage.url)
         self.manifest = Manifest(storage)
-        self._cache = BlobCache(storage)
+        self._cache = ShardCache(storage)
 
     @property
     def path(self) -> str:
@@ -83,10 +85,10 @@ class Store:
         """
         row = self.row(name)
         if label is None:
-            return read_region(self._cache, row.blobs_of(), row.grid, corner, size)
+            return self._read(row.blobs_of(), row.grid, corner, size)
         if label not in row.labels:
             raise InvalidArgument(f"{name} has no label map {label!r}; it has {sorted(row.labels) or 'none'}")
-        return read_region(self._cache, row.blobs_of(label), row.label_grid(label), corner, size)
+        return self._read(row.blobs_of(label), row.label_grid(label), corner, size)
 
     def read_patches(
         self,
@@ -103,21 +105,28 @@ class Store:
         """
         if linear is not None and out is None:
             raise InvalidArgument("linear needs out: float32 arrays to fill")
-        patches = [self.read_patch(name, corner=corner, size=size) for name, corner in requests]
-        if out is None:
-            return patches
-        for number, (patch, target) in enumerate(zip(patches, out, strict=True)):
-            if linear is None:
-                target[...] = patch
-            else:
-                apply_linear(patch, linear[number], out=target)
-        return list(out)
+        rows = [self.row(name) for name, _ in requests]
+        targets = [empty(size, row.dtype) for row in rows] if out is None else list(out)
+        each = [None] * len(rows) if linear is None else linear
+        read_patches(
+            self._cache,
+            [
+                Patch(row.blobs_of(), row.grid, corner, target, its)
+                for row, (_, corner), target, its in zip(rows, requests, targets, each, strict=True)
+            ],
+        )
+        return targets
+
+    def _read(self, blobs: Sequence[Blob], grid: Grid, corner: Corner, size: Shape) -> NDArray[Any]:
+        target = empty(size, grid.dtype)
+        read_patches(self._cache, [Patch(blobs, grid, corner, target)])
+        return target
 
     def occupancy(self, name: str) -> NDArray[np.uint8]:
         """Share of foreground voxels, 0 to 255, in each cell of 8 x 8 x 8 voxels: `(ceil(X/8), ...)`."""
         row = self.row(name)
         grid = row.occupancy_grid
-        return read_region(self._cache, [row.occupancy_blob], grid, (0, 0, 0), grid.shape)
+        return self._read([row.occupancy_blob], grid, (0, 0, 0), grid.shape)
 
     def __len__(self) -> int:
         return len(self.manifest)
