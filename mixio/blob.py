@@ -29,7 +29,7 @@ from mixio.volume import Shape
 # Blosc's own threads do not survive a fork and help little on chunks this small.
 blosc.use_threads = False
 
-CHUNK = 48
+CHUNK = 32
 SHARD_BYTES = 512 * 2**20
 HEADER_VERSION = 1
 _ALIGN = 64

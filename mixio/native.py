@@ -24,8 +24,8 @@ from mixio.blob import Grid
 from mixio.row import Blob
 from mixio.volume import Shape
 
-TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
-"""The stored dtypes that it reads, in the order of LINEAR in csrc/linear.h."""
+TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64", "float16")
+"""Stored dtypes in the order of LINEAR in csrc/linear.h; compilers before their time leave out the last."""
 _LARGEST_KEPT = 4 * 2**20
 """Bytes of the room for three chunks that a thread keeps; what is larger is made for each call."""
 
@@ -114,6 +114,7 @@ class Compiled:
         self._linear = self._library.mixio_linear
         self._linear.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_float] * 2
         self._linear.restype = None
+        self.types = TYPES[: self._library.mixio_types()]
         self._rooms = threading.local()
 
     def read(self, shard: Shard, regions: Sequence[Region]) -> bool:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mixio.blob import Grid, decode_chunk, decode_index, index_bytes, is_missing
 from mixio.errors import DamagedChunkError, StoreError
-from mixio.native import TYPES, Region, Shard, compiled
+from mixio.native import Region, Shard, compiled
 from mixio.normalize import apply_linear
 from mixio.row import Blob
 from mixio.stores.inside import refuse_outside
@@ -46,7 +46,8 @@ class OpenShard:
         footer = min(index_bytes(grid), blob.nbytes)
         self.index = self._decoded_index(blob.nbytes - footer, footer)
         self._shard: Shard | None = None
-        if self._descriptor >= 0 and compiled() is not None and np.dtype(grid.dtype).name in TYPES:
+        fast = compiled()
+        if self._descriptor >= 0 and fast is not None and np.dtype(grid.dtype).name in fast.types:
             self._shard = Shard(self._descriptor, blob, grid, self.index)
 
     def read(self, regions: Sequence[Region]) -> None:

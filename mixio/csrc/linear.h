@@ -34,11 +34,18 @@ DEFINE_LINEAR(linear_i32, int32_t)
 DEFINE_LINEAR(linear_u32, uint32_t)
 DEFINE_LINEAR(linear_f32, float)
 DEFINE_LINEAR(linear_f64, double)
+#ifdef __FLT16_MAX__
+DEFINE_LINEAR(linear_f16, _Float16)
+#endif
 
 typedef void (*linear_function)(const void *, float *, int64_t, float, float);
 
 /* In the order of TYPES in native.py. */
 static const linear_function LINEAR[] = {linear_i8,  linear_u8,  linear_i16, linear_u16,
-                                         linear_i32, linear_u32, linear_f32, linear_f64};
+                                         linear_i32, linear_u32, linear_f32, linear_f64,
+#ifdef __FLT16_MAX__
+                                         linear_f16,
+#endif
+};
 
 #endif

@@ -170,3 +170,6 @@ void mixio_linear(const void *from, float *to, int64_t count, int64_t type, floa
 
 /* Whether this processor has what bits.h needs. */
 int mixio_unshuffles(void) { return can_unshuffle(); }
+
+/* How many of the TYPES of native.py there are. */
+int mixio_types(void) { return (int)(sizeof LINEAR / sizeof LINEAR[0]); }
