@@ -130,6 +130,10 @@ class Compiled:
         """clip(voxels * scale + offset, 0, 1) into `out`; both C-contiguous and of one size."""
         self._linear(voxels.ctypes.data, out.ctypes.data, voxels.size, TYPES.index(voxels.dtype.name), scale, offset)
 
+    def can_take(self, voxels: NDArray[Any]) -> bool:
+        """Whether `linear` knows this array's dtype and layout."""
+        return voxels.flags.c_contiguous and voxels.dtype.isnative and voxels.dtype.name in self.types
+
     @property
     def unshuffles(self) -> bool:
         """Whether the processor has the instructions for blosc's bit shuffle (GFNI and AVX-512 VBMI)."""

@@ -18,7 +18,7 @@ MAY_IMPORT = {
 }
 ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob row stores
 manifest sources recipes splits settings journal originals prepare writer tasks telling dask workers packing quarantine
-conversion convert allocation draws mixture normalize native shards patches store ledger dataset loader verify
+conversion convert allocation draws mixture native normalize shards patches store ledger dataset loader verify
 inspection cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
