@@ -40,7 +40,7 @@ static uint32_t little(const uint8_t *four) {
 static int is_ours(const Frame *frame, int64_t itemsize) {
     int flags = frame->bytes[2] & (STORED | BIT_SHUFFLED | FORMATS);
     int whole = frame->blocksize == frame->nbytes && frame->nbytes % (8 * itemsize) == 0;
-    return flags == (BIT_SHUFFLED | LZ4) && (itemsize == 2 || itemsize == 4) && frame->bytes[3] == itemsize && whole &&
+    return flags == (BIT_SHUFFLED | LZ4) && (itemsize == 2 || itemsize == 4) && whole &&
            frame->nbytes >= 512 * itemsize && can_unshuffle();
 }
 

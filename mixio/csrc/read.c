@@ -97,7 +97,7 @@ static int read_all(int file, uint8_t *target, int64_t length, int64_t start) {
     return 1;
 }
 
-/* The frame of a chunk, checked: its checksum, and what it says of its sizes. */
+/* The frame of a chunk, checked: its checksum, and what it says of its sizes, that of a voxel among them. */
 static int stored_frame(const Library *library, const Shard *shard, const uint64_t *entry, uint8_t *stored,
                         Frame *frame) {
     uint64_t offset = entry[0], length = entry[1], whole = (uint64_t)shard->nbytes;
@@ -111,7 +111,7 @@ static int stored_frame(const Library *library, const Shard *shard, const uint64
     frame->length = encoded;
     frame->nbytes = little(stored + 4);
     frame->blocksize = little(stored + 8);
-    return frame->nbytes == nbytes && little(stored + 12) == encoded;
+    return frame->nbytes == nbytes && little(stored + 12) == encoded && stored[3] == shard->itemsize;
 }
 
 /* What all regions want of one chunk, which is read and decoded once, and only from its first slab that is wanted to
