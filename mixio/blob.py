@@ -29,7 +29,7 @@ from mixio.volume import Shape
 # Blosc's own threads do not survive a fork and help little on chunks this small.
 blosc.use_threads = False
 
-CHUNK = 48
+CHUNK = 32
 SHARD_BYTES = 512 * 2**20
 HEADER_VERSION = 1
 _ALIGN = 64
@@ -210,15 +210,11 @@ def decode_header(data: bytes, where: str) -> tuple[Grid, int]:
     crc = kept[-10:-2]
     plain = kept[:-10] + b"0" * 8 + kept[-2:] + line[len(kept) :]
     if not end or crc32c(plain).hex().encode() != crc:
-        raise DamagedChunkError(
-            f"{where}: its first line is no shard header that matches its checksum; convert again", file=where
-        )
+        raise DamagedChunkError(f"{where}: its first line is no shard header that matches its checksum; convert again")
     try:
         return _grid_of(json.loads(plain)), end
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise DamagedChunkError(
-            f"{where}: the shard header describes no array ({error}); convert again", file=where
-        ) from error
+        raise DamagedChunkError(f"{where}: the shard header describes no array ({error}); convert again") from error
 
 
 def _grid_of(says: dict[str, Any]) -> Grid:
@@ -254,9 +250,7 @@ def decode_shard(data: bytes, where: str) -> NDArray[Any]:
     footer = index_bytes(grid)
     dtype = np.dtype(grid.dtype)
     if start + footer > len(data) or prod(grid.shape) * dtype.itemsize > max(SHARD_BYTES, _LARGEST_RATIO * len(data)):
-        raise DamagedChunkError(
-            f"{where}: {len(data)} bytes cannot be an array of {grid.shape} {dtype}; convert again", file=where
-        )
+        raise DamagedChunkError(f"{where}: {len(data)} bytes cannot be an array of {grid.shape} {dtype}; convert again")
     index = decode_index(data[-footer:], grid, where)
     end = len(data) - footer
     voxels = np.full(grid.shape, grid.fill, dtype)
@@ -265,9 +259,7 @@ def decode_shard(data: bytes, where: str) -> NDArray[Any]:
         if offset == length == _MISSING:
             continue
         if not start <= offset <= offset + length <= end:
-            raise DamagedChunkError(
-                f"{where}: a chunk is said to lie at byte {offset}, outside; convert again", file=where
-            )
+            raise DamagedChunkError(f"{where}: a chunk is said to lie at byte {offset}, outside; convert again")
         chunk = decode_chunk(data[offset : offset + length], grid, where)
         place = tuple(slice(p * c, (p + 1) * c) for p, c in zip(position, grid.chunk, strict=True))
         part = voxels[place]
@@ -283,9 +275,7 @@ def index_bytes(grid: Grid) -> int:
 def decode_index(footer: bytes, grid: Grid, where: str) -> NDArray[np.uint64]:
     """Offset and length per chunk, `(nx, ny, nz, 2)`, from the last `index_bytes` of a shard."""
     if len(footer) != index_bytes(grid) or crc32c(footer[:-_CRC_BYTES]) != footer[-_CRC_BYTES:]:
-        raise DamagedChunkError(
-            f"{where}: the shard's index does not match its checksum; convert this volume again", file=where
-        )
+        raise DamagedChunkError(f"{where}: the shard's index does not match its checksum; convert this volume again")
     return np.frombuffer(footer[:-_CRC_BYTES], "<u8").reshape(*grid.chunks_per_shard, 2)
 
 
@@ -298,21 +288,17 @@ def decode_chunk(data: bytes, grid: Grid, where: str) -> NDArray[Any]:
     """One chunk `grid.chunk` from its stored bytes, checksum and sizes checked before it is allocated."""
     encoded = data[:-_CRC_BYTES]
     if len(encoded) < _BLOSC_HEADER_BYTES or crc32c(encoded) != data[-_CRC_BYTES:]:
-        raise DamagedChunkError(f"{where}: a chunk does not match its checksum; convert this volume again", file=where)
+        raise DamagedChunkError(f"{where}: a chunk does not match its checksum; convert this volume again")
     dtype = np.dtype(grid.dtype).newbyteorder("<")
     # The words of the blosc header on the sizes of what comes out and of what went in.
     sizes = int.from_bytes(encoded[4:8], "little"), int.from_bytes(encoded[12:16], "little")
     if sizes != (prod(grid.chunk) * dtype.itemsize, len(encoded)):
-        raise DamagedChunkError(
-            f"{where}: a chunk has not the size that the manifest says; convert this volume again", file=where
-        )
+        raise DamagedChunkError(f"{where}: a chunk has not the size that the manifest says; convert this volume again")
     chunk = np.empty(grid.chunk, dtype)
     try:
         blosc.decompress(encoded, chunk)
     except (RuntimeError, ValueError) as error:
-        raise DamagedChunkError(
-            f"{where}: a chunk cannot be decompressed ({error}); convert again", file=where
-        ) from error
+        raise DamagedChunkError(f"{where}: a chunk cannot be decompressed ({error}); convert again") from error
     return chunk
 
 

@@ -63,8 +63,8 @@ def main() -> None:
 @click.option(
     "--crop-foreground/--whole", default=None, help="Keep the box around the foreground only, or all (default)."
 )
-@click.option("--chunk", type=int, help="Edge of a chunk in voxels.  [default: 48]")
-@click.option("--codec", metavar="NAME:LEVEL", help="lz4, lz4hc, zstd or none.  [default: lz4:5]")
+@click.option("--chunk", type=int, help="Edge of a chunk in voxels.  [default: 32]")
+@click.option("--codec", metavar="NAME:LEVEL:FILTER", help="lz4, lz4hc, zstd or none.  [default: lz4:5:bitshuffle]")
 @click.option("--shard-size", metavar="BYTES", help="Close a tar at this size.  [default: 1GiB]")
 @click.option("--frames", type=click.Choice(FRAMES), help="What to take of 4D sources.  [default: quarantine them]")
 @click.option(

@@ -69,9 +69,9 @@ class DamagedChunkError(StoreError):
         super().__init__(message)
         self.volume, self.file = volume, file
 
-    def of(self, volume: str) -> "DamagedChunkError":
-        """The same error, naming the volume."""
-        return type(self)(f"{self} (volume {volume})", volume=volume, file=self.file)
+    def of(self, volume: str, file: str) -> "DamagedChunkError":
+        """The same error, which knows the file, and names the volume if that is known."""
+        return type(self)(f"{self} (volume {volume})" if volume else str(self), volume=volume, file=file)
 
 
 class MissingShardError(DamagedChunkError):

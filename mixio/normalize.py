@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mixio.native import compiled
+
 if TYPE_CHECKING:  # the manifest brings pyarrow
     from mixio.row import Row
 
@@ -54,6 +56,10 @@ def linear_of(row: "Row", window: Window) -> Linear:
 def apply_linear(patch: npt.NDArray[Any], linear: Linear, *, out: npt.NDArray[np.float32]) -> None:
     """Fill `out` with clip(patch * scale + offset, 0, 1), each step rounded to float32."""
     scale, offset = linear
+    fast = compiled()
+    if fast is not None and fast.can_take(patch) and out.flags.c_contiguous and out.shape == patch.shape:
+        fast.linear(patch, scale, offset, out)
+        return
     np.multiply(patch, scale, out=out, dtype=np.float32, casting="same_kind")
     np.add(out, np.float32(offset), out=out)
     np.clip(out, 0, 1, out=out)

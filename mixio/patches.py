@@ -1,161 +1,136 @@
-"""One patch out of stored blobs, touching only the chunks it needs.
+"""Patches out of stored arrays, several together, touching only the chunks that they need.
 
-The shard index is read once per blob and kept, with the open file, in a bounded cache of this process; a patch
-then costs one `pread`, one checksum and one decompression per chunk it overlaps. Reading by `pread` rather than
-through a memory map costs a copy that the checksum needs anyway, and turns a truncated file into an error instead
-of a bus error. Files are opened on first use, never inherited: a forked child opens its own.
+A patch is split into regions, one for each shard that it overlaps, and the regions of all patches that lie in one shard
+are read by one call, so that a chunk which two of them share is decoded once. What leaves the array is fill.
 """
 
-import os
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.blob import Grid, decode_chunk, decode_index, index_bytes, is_missing
-from mixio.errors import DamagedChunkError, InvalidArgument, MissingShardError, StoreError
+from mixio.blob import Grid
+from mixio.errors import DamagedChunkError, InvalidArgument, StoreError
+from mixio.native import Region
+from mixio.normalize import Linear, apply_linear
 from mixio.row import Blob
-from mixio.stores.inside import refuse_outside
-from mixio.stores.storage import Storage
+from mixio.shards import ShardCache
+from mixio.stores.local import LocalStorage
 from mixio.volume import Shape
-
-MAX_OPEN_FILES = 256
 
 Corner = tuple[int, int, int]
 
-
-class BlobFile:
-    """An open shard and its decoded index; closed when the last user lets go."""
-
-    def __init__(self, storage: Storage, blob: Blob, grid: Grid) -> None:
-        self.where = f"{storage.url}/{blob.path}"
-        self._blob, self._storage = blob, storage
-        local = Path(storage.url) / blob.path
-        self._descriptor = -1
-        if Path(storage.url).is_dir():
-            refuse_outside(storage, blob.path)
-            try:
-                self._descriptor = os.open(local, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError as error:
-                raise MissingShardError(
-                    f"{local}: the shard is missing; run `mixio verify`, then convert again", file=str(local)
-                ) from error
-            except OSError as error:
-                raise StoreError(f"{local}: cannot be read ({error.strerror}); run `mixio verify`") from error
-            if os.fstat(self._descriptor).st_size < blob.offset + blob.nbytes:
-                raise DamagedChunkError(
-                    f"{self.where}: truncated, it ends before byte {blob.offset + blob.nbytes}", file=self.where
-                )
-        footer = min(index_bytes(grid), blob.nbytes)
-        self.index = decode_index(self._bytes(blob.nbytes - footer, footer), grid, self.where)
-
-    def read(self, entry: NDArray[np.uint64]) -> bytes:
-        """The stored bytes of the chunk at an index entry."""
-        offset, length = int(entry[0]), int(entry[1])
-        if offset + length > self._blob.nbytes:
-            raise DamagedChunkError(
-                f"{self.where}: the index points past the end of the shard; convert it again", file=self.where
-            )
-        return self._bytes(offset, length)
-
-    def _bytes(self, offset: int, length: int) -> bytes:
-        start = self._blob.offset + offset
-        if self._descriptor < 0:
-            try:
-                return self._storage.read_range(self._blob.path, start, length)
-            except FileNotFoundError as error:
-                raise MissingShardError(
-                    f"{self.where}: the shard is missing; run `mixio verify`", file=self.where
-                ) from error
-        try:
-            data = os.pread(self._descriptor, length, start)
-        except OSError as error:
-            raise StoreError(f"{self.where}: cannot be read ({error.strerror}); run `mixio verify`") from error
-        if len(data) != length:
-            raise DamagedChunkError(
-                f"{self.where}: truncated, a chunk at byte {start} is cut; convert it again", file=self.where
-            )
-        return data
-
-    def __del__(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
+_AT_ONCE = 8
+"""Shards in a bucket that are read side by side for one batch."""
 
 
-class BlobCache:
-    """The least recently used shards of this process, at most `MAX_OPEN_FILES`; safe for threads and forks."""
+@dataclass(frozen=True)
+class Patch:
+    """Voxels `[corner, corner + size)` of an array, wanted in `target` (X, Y, Z); `size` is the target's shape.
 
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._reset()
-
-    def _reset(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._files: OrderedDict[tuple[str, int], BlobFile] = OrderedDict()
-
-    def open(self, blob: Blob, grid: Grid) -> BlobFile:
-        """The open shard of a blob."""
-        if self._process != os.getpid():
-            self._reset()
-        key = blob.path, blob.offset
-        with self._lock:
-            file = self._files.get(key)
-            if file is None:
-                file = self._files[key] = BlobFile(self._storage, blob, grid)
-            self._files.move_to_end(key)
-            if len(self._files) > MAX_OPEN_FILES:
-                self._files.popitem(last=False)
-        return file
-
-    def __reduce__(self) -> tuple[type["BlobCache"], tuple[Storage]]:
-        return BlobCache, (self._storage,)
-
-
-def read_region(cache: BlobCache, blobs: Sequence[Blob], grid: Grid, corner: Corner, size: Shape) -> NDArray[Any]:
-    """Voxels `[corner, corner + size)` of an array in its stored dtype; fill outside it.
-
-    `blobs` are the array's shards in C order of their place in `grid.shards`.
+    `blobs` are the array's shards in C order of their place in `grid.shards`. With `linear` the target is float32 and
+    gets clip(voxel * scale + offset, 0, 1), else it has the stored dtype. `volume` is what errors call it.
     """
-    _check_region(grid, corner, size)
-    out = _filled(size, grid)
-    ends = [min(c + s, n) for c, s, n in zip(corner, size, grid.shape, strict=True)]
-    starts = [max(c, 0) for c in corner]
-    spans = [range(a // c, -(-b // c)) for a, b, c in zip(starts, ends, grid.chunk, strict=True)]
-    shards, per_shard = grid.shards, grid.chunks_per_shard
-    for position in product(*spans):
-        x, y, z = (p // n for p, n in zip(position, per_shard, strict=True))
-        file = cache.open(blobs[(x * shards[1] + y) * shards[2] + z], grid)
-        entry = file.index[tuple(p % n for p, n in zip(position, per_shard, strict=True))]
-        if is_missing(entry):
-            continue
-        chunk = decode_chunk(file.read(entry), grid, file.where)
-        source, target = [], []
-        for p, edge, c, start, end in zip(position, grid.chunk, corner, starts, ends, strict=True):
-            low, high = max(p * edge, start), min((p + 1) * edge, end)
-            source.append(slice(low - p * edge, high - p * edge))
-            target.append(slice(low - c, high - c))
-        out[tuple(target)] = chunk[tuple(source)]
-    return out
+
+    blobs: Sequence[Blob]
+    grid: Grid
+    corner: Corner
+    target: NDArray[Any]
+    linear: Linear | None = None
+    volume: str = ""
 
 
-def _filled(size: Shape, grid: Grid) -> NDArray[Any]:
+def empty(size: Shape, dtype: str) -> NDArray[Any]:
+    """An array for a patch; `StoreError` where there is no memory for it."""
+    _check_size(size)
     try:
-        return np.full(size, grid.fill, np.dtype(grid.dtype))
-    except MemoryError as error:
-        raise StoreError(
-            f"there is no memory for {tuple(size)} voxels of {grid.dtype}; read smaller patches"
-        ) from error
+        return np.empty(size, np.dtype(dtype))
+    except (MemoryError, ValueError) as error:
+        voxels = " x ".join(map(str, size))
+        raise StoreError(f"there is no memory for {voxels} voxels of {dtype}; read smaller patches") from error
 
 
-def _check_region(grid: Grid, corner: Corner, size: Shape) -> None:
+def read_patches(cache: ShardCache, patches: Sequence[Patch]) -> None:
+    """Fill the targets of all patches. Raises `DamagedChunkError`, `StoreError`, or `InvalidArgument` for a patch that
+    lies wholly outside its array or has a target that cannot hold it."""
+    wanted: dict[tuple[str, int], tuple[Patch, Blob, list[Region]]] = {}
+    for patch in patches:
+        _check(patch)
+        for blob, region in _regions(patch):
+            _, _, regions = wanted.setdefault((blob.path, blob.offset), (patch, blob, []))
+            regions.append(region)
+
+    def read(patch: Patch, blob: Blob, regions: list[Region]) -> None:
+        try:
+            cache.open(blob, patch.grid).read(regions)
+        except DamagedChunkError as error:
+            raise error.of(patch.volume, f"{cache.storage.url}/{blob.path}") from error
+
+    if len(wanted) == 1 or isinstance(cache.storage, LocalStorage):
+        for patch, blob, regions in wanted.values():
+            read(patch, blob, regions)
+    else:
+        with ThreadPoolExecutor(min(len(wanted), _AT_ONCE)) as pool:
+            list(pool.map(read, *zip(*wanted.values(), strict=True)))
+
+
+def _regions(patch: Patch) -> list[tuple[Blob, Region]]:
+    """The parts of a patch in each shard that it overlaps; fills the target first if some of it is outside."""
+    grid, corner, target = patch.grid, patch.corner, patch.target
+    low = [max(c, 0) for c in corner]
+    high = [min(c + s, n) for c, s, n in zip(corner, target.shape, grid.shape, strict=True)]
+    if prod(b - a for a, b in zip(low, high, strict=True)) < target.size:
+        _fill(patch)
+    shards = grid.shards
+    if prod(shards) == 1:
+        return [(patch.blobs[0], _region(patch, low, high, (0, 0, 0)))]
+    found = []
+    spans = [range(a // s, -(-b // s)) for a, b, s in zip(low, high, grid.shard, strict=True)]
+    for x, y, z in product(*spans):
+        origin = [p * s for p, s in zip((x, y, z), grid.shard, strict=True)]
+        first = [max(a, o) for a, o in zip(low, origin, strict=True)]
+        last = [min(b, o + s) for b, o, s in zip(high, origin, grid.shard, strict=True)]
+        blob = patch.blobs[(x * shards[1] + y) * shards[2] + z]
+        found.append((blob, _region(patch, first, last, origin)))
+    return found
+
+
+def _region(patch: Patch, low: Sequence[int], high: Sequence[int], origin: Sequence[int]) -> Region:
+    """Voxels `[low, high)` of the array as a region of the shard that begins at `origin`."""
+    place = tuple(slice(a - c, b - c) for a, b, c in zip(low, high, patch.corner, strict=True))
+    (x, y, z), (a, b, c) = ([n - o for n, o in zip(end, origin, strict=True)] for end in (low, high))
+    return Region((x, y, z), (a, b, c), patch.target[place], patch.linear)
+
+
+def _fill(patch: Patch) -> None:
+    fill = np.array(patch.grid.fill, patch.grid.dtype)
+    if patch.linear is None:
+        patch.target.fill(fill)
+    else:
+        value = np.empty((), np.float32)
+        apply_linear(fill, patch.linear, out=value)
+        patch.target.fill(value)
+
+
+def _check_size(size: Sequence[int]) -> None:
     if len(size) != 3 or min(size) < 1:
         raise InvalidArgument(f"a patch is at least 1 voxel on each of 3 axes, got {tuple(size)}")
-    outside = any(c >= n or c + s <= 0 for c, s, n in zip(corner, size, grid.shape, strict=True))
-    if outside:
-        raise InvalidArgument(f"corner {tuple(corner)} with size {tuple(size)} lies outside a volume of {grid.shape}")
+
+
+def _check(patch: Patch) -> None:
+    size, target = patch.target.shape, patch.target
+    _check_size(size)
+    dtype = np.dtype(patch.grid.dtype if patch.linear is None else np.float32)
+    if target.dtype != dtype or target.strides[2] != dtype.itemsize:
+        raise InvalidArgument(
+            f"the array to fill must be {dtype} with its last axis contiguous, got {target.dtype}, strides "
+            f"{target.strides}"
+        )
+    corner, shape = patch.corner, patch.grid.shape
+    if any(c >= n or c + s <= 0 for c, s, n in zip(corner, size, shape, strict=True)):
+        raise InvalidArgument(f"corner {tuple(corner)} with size {tuple(size)} lies outside a volume of {shape}")

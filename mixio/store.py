@@ -1,18 +1,19 @@
 """A store, opened for reading: which volumes it has, and their voxels, whole or in patches."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.errors import DamagedChunkError, InvalidArgument
+from mixio.blob import Grid
+from mixio.errors import InvalidArgument
 from mixio.manifest import Manifest, check_version
-from mixio.normalize import Linear, apply_linear
-from mixio.patches import BlobCache, Corner, read_region
-from mixio.row import Row
+from mixio.normalize import Linear
+from mixio.patches import Corner, Patch, empty, read_patches
+from mixio.row import Blob, Row
+from mixio.shards import ShardCache
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import read_attributes
 from mixio.volume import Shape, Volume
@@ -35,7 +36,7 @@ class Store:
         """How it was made."""
         check_version(int(self.attributes.get("schema_version", 0)), storage.url)
         self.manifest = Manifest(storage)
-        self._cache = BlobCache(storage)
+        self._cache = ShardCache(storage)
 
     @property
     def path(self) -> str:
@@ -86,8 +87,7 @@ class Store:
         if label is not None and label not in row.labels:
             raise InvalidArgument(f"{name} has no label map {label!r}; it has {sorted(row.labels) or 'none'}")
         grid = row.grid if label is None else row.label_grid(label)
-        with _named(name):
-            return read_region(self._cache, row.blobs_of(label), grid, corner, size)
+        return self._read(row, row.blobs_of(label), grid, corner, size)
 
     def read_patches(
         self,
@@ -104,22 +104,28 @@ class Store:
         """
         if linear is not None and out is None:
             raise InvalidArgument("linear needs out: float32 arrays to fill")
-        patches = [self.read_patch(name, corner=corner, size=size) for name, corner in requests]
-        if out is None:
-            return patches
-        for number, (patch, target) in enumerate(zip(patches, out, strict=True)):
-            if linear is None:
-                target[...] = patch
-            else:
-                apply_linear(patch, linear[number], out=target)
-        return list(out)
+        rows = [self.row(name) for name, _ in requests]
+        targets = [empty(size, row.dtype) for row in rows] if out is None else list(out)
+        each = [None] * len(rows) if linear is None else linear
+        read_patches(
+            self._cache,
+            [
+                Patch(row.blobs_of(), row.grid, corner, target, its, row.name)
+                for row, (_, corner), target, its in zip(rows, requests, targets, each, strict=True)
+            ],
+        )
+        return targets
+
+    def _read(self, row: Row, blobs: Sequence[Blob], grid: Grid, corner: Corner, size: Shape) -> NDArray[Any]:
+        target = empty(size, grid.dtype)
+        read_patches(self._cache, [Patch(blobs, grid, corner, target, volume=row.name)])
+        return target
 
     def occupancy(self, name: str) -> NDArray[np.uint8]:
         """Share of foreground voxels, 0 to 255, in each cell of 8 x 8 x 8 voxels: `(ceil(X/8), ...)`."""
         row = self.row(name)
         grid = row.occupancy_grid
-        with _named(name):
-            return read_region(self._cache, [row.occupancy_blob], grid, (0, 0, 0), grid.shape)
+        return self._read(row, [row.occupancy_blob], grid, (0, 0, 0), grid.shape)
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -129,12 +135,3 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.path!r}, {len(self)} volumes, {len(self.domains)} domains)"
-
-
-@contextmanager
-def _named(volume: str) -> Iterator[None]:
-    """Name the volume in whatever is found damaged."""
-    try:
-        yield
-    except DamagedChunkError as error:
-        raise error.of(volume) from error

@@ -7,10 +7,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from mixio.blob import Grid, crc32c, encode_shard, metadata
-from mixio.patches import BlobCache
+from mixio.patches import Corner, Patch, empty, read_patches
 from mixio.row import Blob
+from mixio.shards import ShardCache
 from mixio.stores.storage import storage_of
 from mixio.stores.zarr import json_bytes, shard_path
+from mixio.volume import Shape
 
 
 def write_array(root: Path, array: str, voxels: NDArray[Any], grid: Grid) -> list[Blob]:
@@ -27,6 +29,13 @@ def write_array(root: Path, array: str, voxels: NDArray[Any], grid: Grid) -> lis
     return blobs
 
 
-def cache_of(root: Path) -> BlobCache:
+def cache_of(root: Path) -> ShardCache:
     """A fresh cache over a folder."""
-    return BlobCache(storage_of(root))
+    return ShardCache(storage_of(root))
+
+
+def read_region(cache: ShardCache, blobs: list[Blob], grid: Grid, corner: Corner, size: Shape) -> NDArray[Any]:
+    """One patch in an array of its own."""
+    target = empty(size, grid.dtype)
+    read_patches(cache, [Patch(blobs, grid, corner, target)])
+    return target

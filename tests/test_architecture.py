@@ -18,14 +18,14 @@ MAY_IMPORT = {
 }
 ORDER = """errors volume memory terminal readers preprocess foreground content resample cast codec blob row stores
 manifest sources recipes splits settings journal originals prepare writer tasks telling dask workers packing quarantine
-conversion convert allocation draws corners mixture normalize patches store ledger damaged crops dataset loader
-verify inspection cli""".split()
+conversion convert allocation draws corners mixture native normalize shards patches store ledger damaged crops dataset
+loader verify inspection cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
     "nibabel": {f"mixio/readers/{name}.py" for name in ("nifti", "analyze", "mgh")},
     "pyarrow": {"mixio/manifest.py"},
-    "numcodecs": {"mixio/blob.py"},
-    "google_crc32c": {"mixio/blob.py"},
+    "numcodecs": {"mixio/blob.py", "mixio/native.py"},
+    "google_crc32c": {"mixio/blob.py", "mixio/native.py"},
     "scipy": {"mixio/resample.py"},
     "obstore": {"mixio/stores/objects.py"},
     "distributed": set(),

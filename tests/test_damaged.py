@@ -7,7 +7,7 @@ from mixio.errors import DamagedChunkError, InvalidArgument, MixioWarning, TooMa
 
 
 def error_of(volume):
-    return DamagedChunkError("shard: a chunk does not match its checksum", file="shard").of(volume)
+    return DamagedChunkError("shard: a chunk does not match its checksum").of(volume, "shard")
 
 
 def test_each_volume_is_told_once():

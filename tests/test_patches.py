@@ -1,10 +1,6 @@
 """Patches out of blobs: equal to slicing the whole, in threads, forks and spawned processes."""
 
-import os
-import pickle
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import replace
-from multiprocessing import get_context
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +9,30 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixio import patches
-from mixio.blob import Grid, crc32c, index_bytes, plan_grid
-from mixio.errors import DamagedChunkError, InvalidArgument, StoreError
-from mixio.patches import BlobCache, read_region
+from mixio import shards
+from mixio.blob import Grid, plan_grid
+from mixio.errors import InvalidArgument, StoreError
+from mixio.native import why_not
+from mixio.normalize import apply_linear
+from mixio.patches import Patch, read_patches
 from mixio.row import Blob
-from tests.arrays import cache_of, write_array
+from tests.arrays import cache_of, read_region, write_array
 
 SHAPE = (37, 20, 9)
 VOXELS = np.random.default_rng(0).integers(-50, 50, SHAPE).astype(np.int16)
 VOXELS[:16, :8] = -7
 GRID = plan_grid(SHAPE, "int16", -7, chunk=8)
+
+
+@pytest.fixture(scope="module", autouse=True, params=["compiled", "python"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test here runs with the compiled part and without it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "python":
+            patch.setattr(shards, "compiled", lambda: None)
+        elif why_not():
+            pytest.skip(f"no compiled part: {why_not()}")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +60,49 @@ def test_any_patch_equals_slicing_the_padded_whole(array: Path, blobs: list[Blob
     assert np.array_equal(read_region(cache_of(array.parent), blobs, GRID, corner, size), expected(corner, size))
 
 
+@given(data=st.data())
+def test_patches_read_together_equal_patches_read_alone(array: Path, blobs: list[Blob], data: st.DataObject) -> None:
+    sizes = data.draw(st.lists(st.tuples(*[st.integers(1, 45)] * 3), min_size=1, max_size=5))
+    corners = [tuple(data.draw(st.integers(1 - s, n - 1)) for s, n in zip(z, SHAPE, strict=True)) for z in sizes]
+    linear = data.draw(st.sampled_from([None, (0.01, 0.5), (-0.3, 0.1)]))
+    targets = [np.empty(size, np.int16 if linear is None else np.float32) for size in sizes]
+    wanted = [Patch(blobs, GRID, c, t, linear) for c, t in zip(corners, targets, strict=True)]
+    read_patches(cache_of(array.parent), wanted)
+    for corner, size, target in zip(corners, sizes, targets, strict=True):
+        voxels = expected(corner, size)
+        if linear is not None:
+            apply_linear(voxels, linear, out=(floats := np.empty(size, np.float32)))
+            voxels = floats
+        assert np.array_equal(target, voxels)
+
+
+def test_patches_that_share_chunks_decode_them_once(
+    array: Path, blobs: list[Blob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded, decode = [], shards.decode_chunk
+    monkeypatch.setattr(shards, "compiled", lambda: None)
+    monkeypatch.setattr(shards, "decode_chunk", lambda *args: decoded.append(1) or decode(*args))
+    targets = [np.empty((8, 8, 8), np.int16) for _ in range(3)]
+    corners = [(16, 8, 0), (17, 8, 0), (20, 8, 0)]
+    read_patches(cache_of(array.parent), [Patch(blobs, GRID, *pair) for pair in zip(corners, targets, strict=True)])
+    assert len(decoded) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "linear"),
+    [
+        (np.empty((4, 4, 4), np.int32), None),
+        (np.empty((4, 4, 4), np.int16), (1.0, 0.0)),
+        (np.empty((4, 4, 4), np.int16).transpose(2, 1, 0), None),
+    ],
+)
+def test_an_array_that_cannot_hold_the_patch_is_refused(
+    array: Path, blobs: list[Blob], target: np.ndarray, linear: tuple[float, float] | None
+) -> None:
+    with pytest.raises(InvalidArgument, match="with its last axis contiguous, got int"):
+        read_patches(cache_of(array.parent), [Patch(blobs, GRID, (0, 0, 0), target, linear)])
+
+
 def test_patches_equal_those_of_zarr_python(array: Path, blobs: list[Blob]) -> None:
     reference = zarr.open_array(array, mode="r")
     assert np.array_equal(
@@ -68,49 +120,11 @@ def test_an_array_of_many_shards_is_read_across_their_borders(tmp_path: Path) ->
 
 def test_only_the_chunks_of_the_patch_are_read(array: Path, blobs: list[Blob], monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
-    decode = patches.decode_chunk
-    monkeypatch.setattr(patches, "decode_chunk", lambda *args: decoded.append(1) or decode(*args))
+    decode = shards.decode_chunk
+    monkeypatch.setattr(shards, "compiled", lambda: None)
+    monkeypatch.setattr(shards, "decode_chunk", lambda *args: decoded.append(1) or decode(*args))
     read_region(cache_of(array.parent), blobs, GRID, (17, 9, 0), (7, 7, 8))
     assert len(decoded) == 1
-
-
-def test_files_stay_bounded_and_close(
-    array: Path, blobs: list[Blob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patches, "MAX_OPEN_FILES", 4)
-    cache = cache_of(tmp_path)
-    before = len(os.listdir("/proc/self/fd"))
-    for number in range(12):
-        read_region(cache, write_array(tmp_path, f"{number}/0", VOXELS, GRID), GRID, (0, 0, 0), (8, 8, 8))
-    assert len(os.listdir("/proc/self/fd")) - before <= 4
-    del cache
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_threads_share_a_cache_that_keeps_dropping_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patches, "MAX_OPEN_FILES", 2)
-    arrays = [write_array(tmp_path, f"{number}/0", VOXELS + np.int16(number), GRID) for number in range(8)]
-    cache = cache_of(tmp_path)
-
-    def corner_value(i: int) -> int:
-        return int(read_region(cache, arrays[i % 8], GRID, (36, 19, 8), (1, 1, 1))[0, 0, 0])
-
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(corner_value, range(400))) == [VOXELS[36, 19, 8] + i % 8 for i in range(400)]
-
-
-def total(cache: BlobCache, blobs: list[Blob]) -> int:
-    return int(read_region(cache, blobs, GRID, (0, 0, 0), SHAPE).sum())
-
-
-@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_cache_used_in_the_parent_works_in_a_child(array: Path, blobs: list[Blob], method: str) -> None:
-    cache = cache_of(array.parent)
-    here = total(cache, blobs)
-    with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
-        assert pool.submit(total, cache, blobs).result(timeout=60) == here == int(VOXELS.sum())
-    assert isinstance(pickle.loads(pickle.dumps(cache)), BlobCache)
 
 
 @pytest.mark.parametrize("corner", [(37, 0, 0), (0, -4, 0)])
@@ -124,55 +138,10 @@ def test_a_patch_of_nothing_is_refused(array: Path, blobs: list[Blob]) -> None:
         read_region(cache_of(array.parent), blobs, GRID, (0, 0, 0), (0, 4, 4))
 
 
-def test_damage_names_the_file(tmp_path: Path) -> None:
-    blobs = write_array(tmp_path, "0", VOXELS, GRID)
-    shard = tmp_path / "0" / "c" / "0" / "0" / "0"
-    content = bytearray(shard.read_bytes())
-    content[content.index(b"\n") + 30] ^= 1
-    shard.write_bytes(content)
-    with pytest.raises(DamagedChunkError, match="c/0/0/0: a chunk does not match its checksum"):
-        read_region(cache_of(tmp_path), blobs, GRID, (0, 0, 0), SHAPE)
-    shard.write_bytes(content[:-1])
-    with pytest.raises(DamagedChunkError, match="truncated, it ends before byte"):
-        read_region(cache_of(tmp_path), blobs, GRID, (0, 0, 0), SHAPE)
-    shard.unlink()
-    with pytest.raises(StoreError, match="the shard is missing"):
-        read_region(cache_of(tmp_path), blobs, GRID, (0, 0, 0), SHAPE)
-
-
 def test_a_grid_of_one_chunk_reads_a_single_voxel(tmp_path: Path) -> None:
     grid = Grid((1, 1, 1), (1, 1, 1), (1, 1, 1), "uint8", 0)
     blobs = write_array(tmp_path, "0", np.array([[[9]]], np.uint8), grid)
     assert read_region(cache_of(tmp_path), blobs, grid, (0, 0, 0), (1, 1, 1)).item() == 9
-
-
-@pytest.mark.parametrize(
-    ("entry", "reason"),
-    [
-        ((2**64 - 2, 8), "points past the end of the shard"),
-        ((0, 2**63), "points past the end of the shard"),
-        ((10**6, 100), "points past the end of the shard"),
-        ((128, 3), "a chunk does not match its checksum"),
-        ((0, 500), "a chunk does not match its checksum"),
-    ],
-)
-def test_a_forged_index_ends_in_an_error(tmp_path: Path, entry: tuple[int, int], reason: str) -> None:
-    (blob,) = write_array(tmp_path, "0", VOXELS, GRID)
-    content = bytearray((tmp_path / blob.path).read_bytes())
-    start = len(content) - index_bytes(GRID)
-    index = np.frombuffer(bytes(content[start:-4]), "<u8").reshape(-1, 2).copy()
-    index[-1] = entry
-    content[start:] = index.tobytes() + crc32c(index.tobytes())
-    (tmp_path / blob.path).write_bytes(content)
-    with pytest.raises(DamagedChunkError, match=reason):
-        read_region(cache_of(tmp_path), [blob], GRID, (0, 0, 0), SHAPE)
-
-
-@pytest.mark.parametrize("values", [{"nbytes": 2**62}, {"offset": 2**62}, {"offset": 1}])
-def test_a_blob_said_to_be_larger_than_its_file_is_refused(tmp_path: Path, values: dict[str, int]) -> None:
-    (blob,) = write_array(tmp_path, "0", VOXELS, GRID)
-    with pytest.raises(DamagedChunkError, match="truncated, it ends before byte"):
-        read_region(cache_of(tmp_path), [replace(blob, **values)], GRID, (0, 0, 0), SHAPE)
 
 
 def test_more_voxels_than_there_is_memory_for_are_an_error(array: Path, blobs: list[Blob]) -> None:

@@ -1,0 +1,175 @@
+/* Chunks of one shard into arrays, in one call that holds no Python lock: pread, crc32c, decompression, and a copy that
+   may turn stored integers into normalised floats on the way, while the chunk is still in the processor's cache.
+
+   Whatever is not as it should be ends the call. It writes no error text, for the caller reads the same chunks again in
+   Python, which does. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "linear.h"
+
+enum { CRC_BYTES = 4 };
+
+typedef struct {
+    int64_t file, start, nbytes;  /* descriptor; first byte of the shard in it; bytes of the shard */
+    const uint64_t *index;        /* offset and length of each chunk, in C order */
+    int64_t chunks[3];            /* chunks in the shard along x, y, z */
+    int64_t chunk[3];             /* voxels in a chunk along x, y, z */
+    int64_t type, itemsize;       /* place of the stored dtype in TYPES of native.py; its bytes */
+    const void *fill;             /* one stored voxel, for chunks that are not there */
+} Shard;
+
+typedef struct {
+    int64_t low[3], high[3];  /* voxels of the shard that are wanted */
+    char *target;             /* where voxel `low` goes */
+    int64_t stride[2];        /* bytes from one x, one y to the next in the target; z lies side by side */
+    float scale, offset;      /* clip(voxel * scale + offset, 0, 1) as float, where `linear` */
+    int64_t linear;
+} Region;
+
+typedef struct {
+    int64_t low[3], high[3];
+} Box;
+
+/* Where a chunk is decoded: room for its stored bytes, its voxels, and for those once more. */
+typedef struct {
+    uint8_t *stored, *voxels, *rows;
+} Room;
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int meet(const Box *chunk, const Region *region, Box *common) {
+    int found = 1;
+    for (int axis = 0; axis < 3; axis++) {
+        common->low[axis] = larger(chunk->low[axis], region->low[axis]);
+        common->high[axis] = smaller(chunk->high[axis], region->high[axis]);
+        found &= common->low[axis] < common->high[axis];
+    }
+    return found;
+}
+
+static char *place(const Region *region, int64_t x, int64_t y, int64_t z, int64_t wide) {
+    return region->target + (x - region->low[0]) * region->stride[0] + (y - region->low[1]) * region->stride[1] +
+           (z - region->low[2]) * wide;
+}
+
+static void copy(const Shard *shard, const Region *region, const Box *box, const Box *chunk, const uint8_t *voxels) {
+    int64_t count = box->high[2] - box->low[2];
+    for (int64_t x = box->low[0]; x < box->high[0]; x++)
+        for (int64_t y = box->low[1]; y < box->high[1]; y++) {
+            int64_t line = (x - chunk->low[0]) * shard->chunk[1] + y - chunk->low[1];
+            const uint8_t *from = voxels + (line * shard->chunk[2] + box->low[2] - chunk->low[2]) * shard->itemsize;
+            if (region->linear)
+                LINEAR[shard->type](from, (float *)place(region, x, y, box->low[2], sizeof(float)), count,
+                                    region->scale, region->offset);
+            else
+                memcpy(place(region, x, y, box->low[2], shard->itemsize), from, (size_t)(count * shard->itemsize));
+        }
+}
+
+static void fill(const Shard *shard, const Region *region, const Box *box) {
+    char voxel[8];
+    int64_t wide = region->linear ? (int64_t)sizeof(float) : shard->itemsize;
+    if (region->linear)
+        LINEAR[shard->type](shard->fill, (float *)voxel, 1, region->scale, region->offset);
+    else
+        memcpy(voxel, shard->fill, (size_t)wide);
+    for (int64_t x = box->low[0]; x < box->high[0]; x++)
+        for (int64_t y = box->low[1]; y < box->high[1]; y++) {
+            char *to = place(region, x, y, box->low[2], wide);
+            for (int64_t z = box->low[2]; z < box->high[2]; z++, to += wide) memcpy(to, voxel, (size_t)wide);
+        }
+}
+
+static int read_all(int file, uint8_t *target, int64_t length, int64_t start) {
+    while (length > 0) {
+        ssize_t got = pread(file, target, (size_t)length, (off_t)start);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return 0;
+        target += got, length -= got, start += got;
+    }
+    return 1;
+}
+
+/* The frame of a chunk, checked: its checksum, and what it says of its sizes, that of a voxel among them. */
+static int stored_frame(const Library *library, const Shard *shard, const uint64_t *entry, uint8_t *stored,
+                        Frame *frame) {
+    uint64_t offset = entry[0], length = entry[1], whole = (uint64_t)shard->nbytes;
+    int64_t nbytes = shard->chunk[0] * shard->chunk[1] * shard->chunk[2] * shard->itemsize;
+    if (length < BLOSC_HEADER + CRC_BYTES || length > (uint64_t)nbytes + BLOSC_HEADER + CRC_BYTES) return 0;
+    if (offset > whole || length > whole - offset) return 0;
+    if (!read_all((int)shard->file, stored, (int64_t)length, shard->start + (int64_t)offset)) return 0;
+    int64_t encoded = (int64_t)length - CRC_BYTES;
+    if (library->crc32c(stored, (size_t)encoded) != little(stored + encoded)) return 0;
+    frame->bytes = stored;
+    frame->length = encoded;
+    frame->nbytes = little(stored + 4);
+    frame->blocksize = little(stored + 8);
+    return frame->nbytes == nbytes && little(stored + 12) == encoded && stored[3] == shard->itemsize;
+}
+
+/* What all regions want of one chunk, which is read and decoded once, and only from its first slab that is wanted to
+   its last. */
+static int read_chunk(const Library *library, const Shard *shard, const Region *regions, int64_t count,
+                      const Box *chunk, const uint64_t *entry, const Room *room) {
+    int64_t low = chunk->high[0], high = chunk->low[0], slab = shard->chunk[1] * shard->chunk[2];
+    Box box;
+    Frame frame;
+    for (int64_t r = 0; r < count; r++)
+        if (meet(chunk, &regions[r], &box)) low = smaller(low, box.low[0]), high = larger(high, box.high[0]);
+    if (low >= high) return 1;
+    int missing = entry[0] == UINT64_MAX;
+    if (!missing && !stored_frame(library, shard, entry, room->stored, &frame)) return 0;
+    int64_t first = (low - chunk->low[0]) * slab, last = (high - chunk->low[0]) * slab;
+    if (!missing && !decode(library, &frame, shard->itemsize, first, last, room->voxels, room->rows)) return 0;
+    for (int64_t r = 0; r < count; r++) {
+        if (!meet(chunk, &regions[r], &box)) continue;
+        if (missing)
+            fill(shard, &regions[r], &box);
+        else
+            copy(shard, &regions[r], &box, chunk, room->voxels);
+    }
+    return 1;
+}
+
+/* Fill all regions of a shard; 1 if all went well. `room` is for three chunks and 64 bytes. */
+int mixio_read(const Library *library, const Shard *shard, const Region *regions, int64_t count, uint8_t *bytes) {
+    int64_t first[3], last[3], at[3], nbytes = shard->chunk[0] * shard->chunk[1] * shard->chunk[2] * shard->itemsize;
+    Room room = {bytes + 2 * nbytes, bytes, bytes + nbytes};
+    for (int axis = 0; axis < 3; axis++) {
+        int64_t low = regions[0].low[axis], high = regions[0].high[axis];
+        for (int64_t r = 1; r < count; r++)
+            low = smaller(low, regions[r].low[axis]), high = larger(high, regions[r].high[axis]);
+        first[axis] = low / shard->chunk[axis];
+        last[axis] = (high - 1) / shard->chunk[axis];
+    }
+    for (at[0] = first[0]; at[0] <= last[0]; at[0]++)
+        for (at[1] = first[1]; at[1] <= last[1]; at[1]++)
+            for (at[2] = first[2]; at[2] <= last[2]; at[2]++) {
+                Box chunk;
+                for (int axis = 0; axis < 3; axis++) {
+                    chunk.low[axis] = at[axis] * shard->chunk[axis];
+                    chunk.high[axis] = chunk.low[axis] + shard->chunk[axis];
+                }
+                int64_t number = (at[0] * shard->chunks[1] + at[1]) * shard->chunks[2] + at[2];
+                if (!read_chunk(library, shard, regions, count, &chunk, shard->index + 2 * number, &room)) return 0;
+            }
+    return 1;
+}
+
+/* The same arithmetic on an array that lies side by side, for integers that came through a pipe. */
+void mixio_linear(const void *from, float *to, int64_t count, int64_t type, float scale, float offset) {
+    LINEAR[type](from, to, count, scale, offset);
+}
+
+/* Whether this processor has what bits.h needs. */
+int mixio_unshuffles(void) { return can_unshuffle(); }
+
+/* How many of the TYPES of native.py there are. */
+int mixio_types(void) { return (int)(sizeof LINEAR / sizeof LINEAR[0]); }
