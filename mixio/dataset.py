@@ -296,10 +296,11 @@ def _spelled(volumes: Mapping[str, Sequence[Any]]) -> Iterator[str]:
         if isinstance(members, range):
             yield repr(members)
         else:
-            spelled, before = map(repr, members), "["
+            spelled, comma = map(repr, members), ""
+            yield "["
             while some := ", ".join(islice(spelled, _SPELLED_TOGETHER)):
-                yield before + some
-                before = ", "
+                yield comma + some
+                comma = ", "
             yield "]"
         yield ")"
     yield "]"

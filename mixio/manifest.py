@@ -15,7 +15,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class Manifest:
                 f"{storage.url}/{SIDECAR}: says {self._told['rows']} rows, {where} has {len(self)}; "
                 "run `mixio convert` again"
             )
-        self._row = lru_cache(_ROWS_KEPT)(self._found)
+        self._row = lru_cache(_ROWS_KEPT)(partial(_found, self.index))  # not of self: a cycle would keep files open
 
     def _opened_index(self) -> Index:
         if "index" not in self._told:
@@ -112,13 +112,6 @@ class Manifest:
         """The row of a volume; `KeyError` if there is none of this name."""
         return self._row(name)
 
-    def _found(self, name: str) -> Row:
-        domain, _, key = name.partition("/")
-        position = self.index.find(domain, key)
-        if position is None:
-            raise KeyError(name)
-        return self.index.row(position)
-
     def rows(self) -> Iterator[Row]:
         """Every row, in order; none is kept."""
         return self.index.rows()
@@ -134,6 +127,14 @@ class Manifest:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (self._storage, self._told)
+
+
+def _found(index: Index, name: str) -> Row:
+    domain, _, key = name.partition("/")
+    position = index.find(domain, key)
+    if position is None:
+        raise KeyError(name)
+    return index.row(position)
 
 
 def _reopened(storage: Storage, told: dict[str, Any]) -> Manifest:
