@@ -39,7 +39,7 @@ RUNS = 3
 
 
 def write_store(root: Path, count: int) -> None:
-    """A store of `count` rows over four volumes of 160 voxels a side."""
+    """A store of `count` rows over four volumes of 160 voxels a side; reading checks chunks, not whole shards."""
     rng, table = np.random.default_rng(0), ["path,domain,key"]
     with tempfile.TemporaryDirectory() as folder:
         for number in range(4):
@@ -53,12 +53,27 @@ def write_store(root: Path, count: int) -> None:
 
 
 def _many(rows: list[Row], count: int) -> Iterator[Row]:
+    rng = np.random.default_rng(0)
     for domain in DOMAINS:
         own = [row for row in rows if row.domain == domain]
         for number in range(count // len(DOMAINS)):
-            split = "val" if number % 10 == 0 else "train"
-            key = f"case-{number:012x}"
-            yield replace(own[number % len(own)], key=key, subject=f"subject-{number:012x}", split=split)
+            yield _another(own[number % len(own)], number, rng.bytes(32).hex())
+
+
+def _another(row: Row, number: int, noise: str) -> Row:
+    """The volume under another name; `noise` stands for what differs between volumes, and so makes a large file."""
+    spacing = (0.5 + int(noise[:8], 16) / 2**33, *row.spacing[1:])
+    return replace(
+        row,
+        key=f"case-{number:012x}",
+        subject=f"subject-{noise[:12]}",
+        split="val" if number % 10 == 0 else "train",
+        spacing=spacing,
+        affine=((spacing[0], *row.affine[0][1:]), *row.affine[1:]),
+        blobs=tuple(replace(blob, crc32c=blob.crc32c ^ int(noise[:8], 16)) for blob in row.blobs),
+        source=noise[:32],
+        source_sha256=noise,
+    )
 
 
 PLAN = [

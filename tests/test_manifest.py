@@ -283,7 +283,7 @@ def test_memory_does_not_grow_with_the_rows_that_are_written_or_looked_up(tmp_pa
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
         return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
 
-    few = {what: peak_mb(what, 1000) for what in ("write", "open_store", "open and 2000 row()", "open and inspect")}
+    few = {what: peak_mb(what, 1000) for what in ("write", "open_store", "open and 20000 row()", "open and inspect")}
     for what, megabytes in few.items():
         assert peak_mb(what, 50_000) < megabytes + 200
     assert max(few.values()) < 400
