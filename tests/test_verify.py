@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mixio.blob import encode_shard
+from mixio.blob import encode_shard, extend_crc32c
 from mixio.cli import main
 from mixio.convert import convert
 from mixio.errors import DamagedStoreError, StoreError
 from mixio.manifest import INDEX, NAME, SIDECAR, write_manifest
+from mixio.row import Row
 from mixio.settings import Settings
 from mixio.store import open_store
+from mixio.stores.sidecar import sidecar_bytes
 from mixio.stores.storage import storage_of
 from mixio.verify import Damage, compare, verify
 from tests.conftest import write_nifti, write_sources
@@ -328,3 +331,26 @@ def test_a_forged_row_ends_in_one_damage_of_the_manifest(root: Path) -> None:
     (damage,) = damage_of(root)
     assert (damage.file, damage.delete) == (INDEX, "")
     assert "what it says of pet/2 cannot be" in damage.damage
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda rows: [*rows[:-1], replace(rows[-1], slope=2.0)], r"does not say of pet/2 what manifest.index says"),
+        (lambda rows: rows[:-1], r"does not say of pet/2 what manifest.index says"),
+        (
+            lambda rows: [*rows, replace(rows[-1], key="9", path="pet/000009.tar")],
+            r"has more volumes than manifest.index",
+        ),
+    ],
+)
+def test_a_parquet_file_that_says_other_than_the_index_is_told(
+    root: Path, tmp_path: Path, change: Callable[[list[Row]], list[Row]], told: str
+) -> None:
+    write_manifest(storage_of(tmp_path / "other"), change(list(open_store(root).manifest.rows())))
+    content = (tmp_path / "other" / NAME).read_bytes()
+    (root / NAME).write_bytes(content)
+    index = json.loads((root / SIDECAR).read_text())["index"]
+    (root / SIDECAR).write_bytes(sidecar_bytes(13, len(content), extend_crc32c(0, content), index))
+    (damage,) = damage_of(root)
+    assert (damage.file, damage.damage) == (NAME, told)
