@@ -29,7 +29,7 @@ from mixio.stores.storage import storage_of
 
 ROWS = 1_000_000
 DOMAINS = 10
-LOOKUPS = 2_000
+LOOKUPS = 20_000
 _SHAPE = (512, 512, 320)
 
 

@@ -11,7 +11,9 @@ workers or samples a batch, and read exactly the draws that are left.
 import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +37,7 @@ except ImportError as error:
 
 SCHEMA_VERSION = 1
 _NUMBERS = {"corner", "valid", "draw", "seed"}  # the columns of a batch that are tensors
+_SPELLED_TOGETHER = 65_536
 
 
 class MixtureDataset(Dataset[Any]):
@@ -178,15 +181,21 @@ class MixtureDataset(Dataset[Any]):
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What decides which patch draw g is, part by part, so that a difference can be named."""
-        volumes = repr(sorted(self.volumes.items())).encode()
         return {
             "mixture": self.mixture.fingerprint,
             "seed": self.seed,
             "patch size": list(self.patch_size),
             "foreground": self.corners.foreground,
             "align": self.corners.recorded,
-            "volumes": blake2b(volumes, digest_size=8).hexdigest(),
+            "volumes": self._volumes_digest,
         }
+
+    @cached_property
+    def _volumes_digest(self) -> str:
+        digest = blake2b(digest_size=8)
+        for piece in _spelled(self.volumes):
+            digest.update(piece.encode())
+        return digest.hexdigest()
 
 
 class MixtureSampler(DistributedSampler[int]):
@@ -315,7 +324,7 @@ def _volumes(source: PatchStore | Mapping[str, Any], mixture: Mixture, split: st
         if isinstance(source, Mapping):
             volumes[domain], nothing = range(len(source[domain])), "its data set is empty"
         else:
-            volumes[domain], nothing = source.names(domain, split), f"no volume in split {split!r}"
+            volumes[domain], nothing = source.volumes(domain, split), f"no volume in split {split!r}"
         if not volumes[domain]:
             raise AllocationError(
                 f"{domain!r} has share {share:.6g} but {nothing}; add volumes of it, or give it share 0"
@@ -331,6 +340,24 @@ def _columns(draw: Draw, crop: Crop, *, fault: bool) -> dict[str, Any]:
 
 def _tags(draw: Draw) -> dict[str, Any]:
     return {"domain": draw.domain, "draw": draw.g, "seed": draw.seed}
+
+
+def _spelled(volumes: Mapping[str, Sequence[Any]]) -> Iterator[str]:
+    """`repr(sorted(volumes.items()))`, every sequence but a range as a list, bit by bit: they may be millions."""
+    yield "["
+    for number, (domain, members) in enumerate(sorted(volumes.items())):
+        yield f"{', ' if number else ''}({domain!r}, "
+        if isinstance(members, range):
+            yield repr(members)
+        else:
+            spelled, comma = map(repr, members), ""
+            yield "["
+            while some := ", ".join(islice(spelled, _SPELLED_TOGETHER)):
+                yield comma + some
+                comma = ", "
+            yield "]"
+        yield ")"
+    yield "]"
 
 
 def _tagged(item: Any, tags: dict[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 No field of a source's header that could hold a name, a date or a comment is in it.
 """
 
+import json
 from dataclasses import asdict, dataclass, fields
 from math import prod
 from typing import Any
@@ -109,6 +110,10 @@ class Row:
         return np.array(self.affine, dtype=np.float64)
 
 
+FIELDS = tuple(field.name for field in fields(Row))
+_BLOBS = FIELDS.index("blobs")
+
+
 def occupancy_grid(shape: Shape) -> Grid:
     """How the occupancy of a volume of this shape is cut: one chunk."""
     x, y, z = (-(-n // CELL) for n in shape)
@@ -117,20 +122,39 @@ def occupancy_grid(shape: Shape) -> Grid:
 
 def row_from_dict(values: dict[str, Any]) -> Row:
     """The row of a decoded JSON object or Parquet record; lists become tuples, integers stay integers."""
-    known = {f.name: values[f.name] for f in fields(Row)}
-    for name in (*_INTEGERS, "spacing"):
-        known[name] = tuple(known[name])
-    low, high = known["foreground_box"]
-    known["foreground_box"] = (tuple(low), tuple(high))
-    known["affine"] = tuple(tuple(line) for line in known["affine"])
+    known = {name: values[name] for name in FIELDS}
     known["labels"] = dict(known["labels"])
     known["notes"] = dict(known["notes"])
     known["blobs"] = tuple(Blob(**blob) for blob in known["blobs"])
-    is_integer = np.dtype(known["dtype"]).kind in "iu"
-    known["background"] = (int if is_integer else float)(known["background"])
-    return Row(**known)
+    return _row(known)
 
 
 def row_to_dict(row: Row) -> dict[str, Any]:
     """The row as plain lists, dicts and numbers."""
     return asdict(row)
+
+
+def row_from_line(line: bytes) -> Row:
+    """The row that `row_to_line` wrote; `ValueError` or `TypeError` if it is none."""
+    known = dict(zip(FIELDS, json.loads(line), strict=True))
+    known["blobs"] = tuple(Blob(*blob) for blob in known["blobs"])
+    return _row(known)
+
+
+def row_to_line(row: Row) -> bytes:
+    """The row as one line of JSON, the values of its fields in their order: a third shorter, and quicker to read."""
+    values = [getattr(row, name) for name in FIELDS]
+    values[_BLOBS] = [(blob.path, blob.offset, blob.nbytes, blob.crc32c) for blob in row.blobs]
+    return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+
+
+def _row(known: dict[str, Any]) -> Row:
+    """Lists become tuples, and the background a number of the kind of the voxels."""
+    for name in (*_INTEGERS, "spacing"):
+        known[name] = tuple(known[name])
+    low, high = known["foreground_box"]
+    known["foreground_box"] = (tuple(low), tuple(high))
+    known["affine"] = tuple(map(tuple, known["affine"]))
+    is_integer = np.dtype(known["dtype"]).kind in "iu"
+    known["background"] = (int if is_integer else float)(known["background"])
+    return Row(**known)

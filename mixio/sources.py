@@ -20,7 +20,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mixio.errors import InvalidArgument
-from mixio.manifest import read_table
 from mixio.readers import is_volume, stem_of, walk
 
 MODALITIES = ("CT", "MR", "PET")
@@ -202,6 +201,8 @@ def _is_dicom(path: Path) -> bool:
 def _rows(table: Path) -> Iterator[Any]:
     """The rows one by one, for a table may have millions."""
     if table.suffix.lower() == ".parquet":
+        from mixio.stores.parquet import read_table  # it loads pyarrow
+
         yield from read_table(table)
     elif table.suffix.lower() == ".jsonl":
         with table.open(encoding="utf-8") as lines:

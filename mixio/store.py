@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mixio.blob import Grid
 from mixio.errors import InvalidArgument
-from mixio.manifest import Manifest, check_version
+from mixio.manifest import Manifest, VolumeNames, check_version
 from mixio.normalize import Linear
 from mixio.patches import Corner, Patch, empty, read_patches
 from mixio.row import Blob, Row
@@ -28,14 +28,17 @@ def open_store(path: str | Path) -> "Store":
 
 
 class Store:
-    """Volumes by name (`domain/key`). Pickles as its path; safe to share with forked and spawned workers."""
+    """Volumes by name (`domain/key`). Pickles as its path; safe to share with forked and spawned workers.
 
-    def __init__(self, storage: Storage) -> None:
+    A process that unpickles it reads the same manifest or, if that has been written anew, raises `StoreError`.
+    """
+
+    def __init__(self, storage: Storage, *, manifest: Manifest | None = None) -> None:
         self.storage = storage
         self.attributes = read_attributes(storage)
         """How it was made."""
         check_version(int(self.attributes.get("schema_version", 0)), storage.url)
-        self.manifest = Manifest(storage)
+        self.manifest = Manifest(storage) if manifest is None else manifest
         self._cache = ShardCache(storage)
 
     @property
@@ -54,15 +57,19 @@ class Store:
         return self.manifest.domains
 
     def names(self, domain: str | None = None, split: str | None = None) -> list[str]:
-        """Names of its volumes, sorted; of one domain, one split, or all."""
-        return self.manifest.names(domain, split)
+        """VolumeNames of its volumes, sorted; of one domain, one split, or all."""
+        return list(self.volumes(domain, split))
+
+    def volumes(self, domain: str | None = None, split: str | None = None) -> VolumeNames:
+        """The same as a sequence that makes a name when it is asked for: some bytes a volume, and fewer to pickle."""
+        return self.manifest.volumes(domain, split)
 
     def row(self, name: str) -> Row:
         """What the manifest says of a volume."""
         try:
             return self.manifest.row(name)
         except KeyError:
-            near = self.names(name.partition("/")[0])[:3]
+            near = self.volumes(name.partition("/")[0])[:3]
             hint = f"it has {', '.join(near)}, ..." if near else f"its domains are {', '.join(self.domains)}"
             raise InvalidArgument(f"{self.path}: no volume {name!r}; {hint}") from None
 
@@ -130,8 +137,12 @@ class Store:
     def __len__(self) -> int:
         return len(self.manifest)
 
-    def __reduce__(self) -> tuple[type["Store"], tuple[Storage]]:
-        return Store, (self.storage,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self.storage, self.manifest)
 
     def __repr__(self) -> str:
         return f"Store({self.path!r}, {len(self)} volumes, {len(self.domains)} domains)"
+
+
+def _reopened(storage: Storage, manifest: Manifest) -> Store:
+    return Store(storage, manifest=manifest)

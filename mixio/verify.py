@@ -1,7 +1,8 @@
 """Every stored byte against what it should be.
 
 The manifest carries a checksum of each shard, and each shard one of its index and of every chunk; all JSON and all
-tar headers follow from the manifest and are compared with what they must be. So there is no byte of a store, its
+tar headers follow from the manifest and are compared with what they must be; the two files that hold its rows are
+compared with each other. So there is no byte of a store, its
 quarantine list aside, that can change unseen. Files that the store does not speak of are not looked at. An older
 manifest put back in the place of a newer one is a whole store of what there was then: a volume that has since been
 replaced is told as damaged, one that has since been added is not missed, and converting again brings it back. With
@@ -23,10 +24,11 @@ from mixio.manifest import NAME
 from mixio.originals import digest_of, local_files, source_files
 from mixio.prepare import Prepared, options_of, part_name, prepare
 from mixio.readers import read_parts
-from mixio.row import Blob, Row
+from mixio.row import Blob, Row, row_to_line
 from mixio.settings import Settings, settings_of
 from mixio.sources import read_sources
 from mixio.store import Store
+from mixio.stores.index import NAME as INDEX
 from mixio.stores.inside import refuse_outside
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.tar import END, header, is_tar, json_member, member_names, padding
@@ -53,7 +55,30 @@ def verify(store: Store) -> Iterator[Damage | str]:
     storage = store.storage
     yield from _mended_by(ROOT, _differing(storage, {ROOT: root_bytes(store.attributes)}, ""))
     try:
+        yield from _table_damage(store)
         yield from _tars(store) if any(is_tar(row.path) for row in _first(store)) else _folders(store)
+    except DamagedStoreError as error:
+        yield Damage("", INDEX, str(error))
+
+
+def _table_damage(store: Store) -> Iterator[Damage]:
+    """The first row of which the Parquet file does not say what the index says."""
+    theirs = _table_rows(store)
+    for ours in store.manifest.rows():
+        told = next(theirs, None)
+        if isinstance(told, Damage):
+            yield told
+            return
+        if told is None or row_to_line(told) != row_to_line(ours):
+            yield Damage("", NAME, f"does not say of {ours.name} what {INDEX} says")
+            return
+    if next(theirs, None) is not None:
+        yield Damage("", NAME, f"has more volumes than {INDEX}")
+
+
+def _table_rows(store: Store) -> Iterator[Row | Damage]:
+    try:
+        yield from store.manifest.table.rows()
     except DamagedStoreError as error:
         yield Damage("", NAME, str(error))
 
@@ -64,7 +89,7 @@ def unopened(location: str, error: DamagedStoreError) -> Damage:
         read_attributes(storage_of(location))
     except StoreError:
         return Damage("", ROOT, str(error), delete=ROOT)
-    return Damage("", NAME, str(error))
+    return Damage("", INDEX if INDEX in str(error) else NAME, str(error))
 
 
 def _first(store: Store) -> Iterator[Row]:
@@ -92,10 +117,7 @@ def _mended_by(place: str, damages: Iterable[Damage]) -> Iterator[Damage]:
 
 def _by_tar(store: Store) -> Iterator[tuple[str, list[Row]]]:
     """Tars and their volumes as they lie in them."""
-    places = sorted(
-        (record["path"], f"{record['domain']}/{record['key']}")
-        for record in store.manifest.records(["domain", "key", "path"])
-    )
+    places = sorted((row.path, row.name) for row in store.manifest.rows())
     for path, group in groupby(places, key=lambda place: place[0]):
         rows = [store.row(name) for _, name in group]
         yield path, sorted(rows, key=lambda row: row.blobs[0].offset)

@@ -23,7 +23,7 @@ loader verify inspection cli""".split()
 HOMES = {
     "torch": {"mixio/dataset.py"},
     "nibabel": {f"mixio/readers/{name}.py" for name in ("nifti", "analyze", "mgh")},
-    "pyarrow": {"mixio/manifest.py"},
+    "pyarrow": {"mixio/stores/parquet.py"},
     "numcodecs": {"mixio/blob.py", "mixio/native.py"},
     "google_crc32c": {"mixio/blob.py", "mixio/native.py"},
     "scipy": {"mixio/resample.py"},

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from hashlib import blake2b
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, default_collate
 
 import mixio
-from mixio.dataset import MixtureDataset, MixtureSampler
+from mixio.dataset import MixtureDataset, MixtureSampler, _spelled
 from mixio.draws import volume_of
 from mixio.errors import AllocationError, InvalidArgument
 from mixio.mixture import Mixture
@@ -172,6 +173,22 @@ def test_it_survives_pickling(small_store):
     copy = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(copy[3]["image"], dataset[3]["image"])
     assert copy.fingerprint == dataset.fingerprint
+
+
+@given(st.dictionaries(st.text(max_size=3), st.lists(st.text(max_size=3)) | st.integers(0, 9).map(range), max_size=4))
+def test_volumes_are_spelled_as_python_prints_them(volumes):
+    assert "".join(_spelled(volumes)) == repr(sorted(volumes.items()))
+
+
+def test_the_fingerprint_is_that_of_the_names_as_lists(small_store):
+    dataset = of_store(small_store)
+    names = {domain: small_store.names(domain, "train") for domain in SHARES}
+    expected = blake2b(repr(sorted(names.items())).encode(), digest_size=8).hexdigest()
+    assert dataset.fingerprint["volumes"] == expected
+
+
+def test_a_pickled_data_set_names_no_volume(small_store):
+    assert b"abdomen-ct/" not in pickle.dumps(of_store(small_store))
 
 
 @given(st.integers(0, 10**15))

@@ -1,24 +1,31 @@
 """The manifest says again what was written into it, and refuses what it cannot know."""
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mixio.blob import extend_crc32c
 from mixio.errors import DamagedStoreError, StoreError
-from mixio.manifest import NAME, SIDECAR, Manifest, check_version, sidecar_bytes, write_manifest
+from mixio.manifest import INDEX, NAME, SIDECAR, Manifest, check_version, remove_manifest, write_manifest
 from mixio.row import Row
 from mixio.store import Store
+from mixio.stores.sidecar import sidecar_bytes
 from mixio.stores.storage import storage_of
 
 
@@ -34,9 +41,9 @@ def test_rows_come_back_as_they_were(tmp_path: Path, small_store: Store) -> None
 def test_names_are_found_by_domain_and_split(small_store: Store) -> None:
     manifest = Manifest(small_store.storage)
     rows = list(manifest.rows())
-    assert manifest.names() == [row.name for row in rows]
-    assert manifest.names("pet", "val") == [row.name for row in rows if (row.domain, row.split) == ("pet", "val")]
-    assert manifest.names("liver") == []
+    assert [*manifest.volumes()] == [row.name for row in rows]
+    assert [*manifest.volumes("pet", "val")] == [row.name for row in rows if (row.domain, row.split) == ("pet", "val")]
+    assert [*manifest.volumes("liver")] == []
     for name in ("pet/9", "pet", "liver/0", "pet/"):
         with pytest.raises(KeyError):
             manifest.row(name)
@@ -107,15 +114,10 @@ def test_a_forged_manifest_is_refused_when_it_is_opened(
 
 
 @pytest.mark.parametrize("name", ["blobs", "shape", "affine", "dtype", "notes", "statistics"])
-def test_a_manifest_without_a_column_that_rows_need_is_refused_when_a_row_is_read(
-    tmp_path: Path, small_store: Store, name: str
-) -> None:
+def test_a_manifest_without_a_column_that_rows_need_is_refused(tmp_path: Path, small_store: Store, name: str) -> None:
     forge(tmp_path, pq.read_table(Path(small_store.path) / NAME).drop_columns([name]))
-    manifest = Manifest(storage_of(tmp_path))
     with pytest.raises(DamagedStoreError, match=rf"manifest\.parquet: is no manifest of a store \('{name}'\)"):
-        manifest.row("pet/0")
-    with pytest.raises(DamagedStoreError, match="is no manifest of a store"):
-        list(manifest.rows())
+        Manifest(storage_of(tmp_path))
 
 
 def test_another_number_of_rows_than_told_and_no_parquet_at_all_are_refused(tmp_path: Path, small_store: Store) -> None:
@@ -140,17 +142,101 @@ def test_a_checksum_file_that_says_nothing_is_damage(tmp_path: Path, small_store
         Manifest(storage_of(tmp_path))
 
 
-def test_a_bit_that_flips_while_the_manifest_is_open_is_not_read_as_a_row(tmp_path: Path, small_store: Store) -> None:
+@pytest.mark.parametrize("name", [INDEX, NAME])
+def test_a_bit_that_flips_while_the_manifest_is_open_is_not_read_as_a_row(
+    tmp_path: Path, small_store: Store, name: str
+) -> None:
     rows = [small_store.row(name) for name in small_store.names()]
     write_manifest(storage_of(tmp_path), rows)
-    manifest, content = Manifest(storage_of(tmp_path)), (tmp_path / NAME).read_bytes()
+    manifest, content = Manifest(storage_of(tmp_path)), (tmp_path / name).read_bytes()
+    assert [*manifest.volumes()] == [row.name for row in manifest.table.rows()]
     for place in np.random.default_rng(0).integers(8 * len(content), size=300).tolist():
         changed = bytearray(content)
         changed[place // 8] ^= 1 << place % 8
-        with (tmp_path / NAME).open("r+b") as file:
+        with (tmp_path / name).open("r+b") as file:
             file.write(changed)
-        with suppress(DamagedStoreError):
-            assert list(manifest.rows()) == rows
+        for read in (manifest.rows, manifest.table.rows, lambda: map(manifest.row, manifest.volumes())):
+            with suppress(DamagedStoreError):
+                assert list(read()) == rows
+
+
+@pytest.mark.slow
+def test_every_flipped_bit_of_the_index_is_refused_on_opening_or_on_reading(tmp_path: Path, small_store: Store) -> None:
+    rows = [small_store.row(name) for name in small_store.names()][:2]
+    write_manifest(storage_of(tmp_path), rows)
+    content = (tmp_path / INDEX).read_bytes()
+    for place in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[place // 8] ^= 1 << place % 8
+        (tmp_path / INDEX).write_bytes(changed)
+        with pytest.raises(DamagedStoreError, match=r"manifest\.index: .*does not match its checksum"):
+            list(Manifest(storage_of(tmp_path)).rows())
+
+
+def test_an_index_of_another_manifest_or_none_or_half_of_one_is_refused(tmp_path: Path, small_store: Store) -> None:
+    rows = [small_store.row(name) for name in small_store.names()]
+    write_manifest(storage_of(tmp_path), rows[:-1])
+    other = (tmp_path / INDEX).read_bytes()
+    write_manifest(storage_of(tmp_path), rows)
+    for content in (other, b"", (tmp_path / INDEX).read_bytes()[:-1]):
+        (tmp_path / INDEX).write_bytes(content)
+        with pytest.raises(DamagedStoreError, match=r"manifest\.index: does not match its checksum in manifest\.json"):
+            Manifest(storage_of(tmp_path))
+    (tmp_path / INDEX).unlink()
+    with pytest.raises(StoreError, match=r"half-written, manifest\.index is missing; run `mixio convert` again"):
+        Manifest(storage_of(tmp_path))
+
+
+def test_a_store_of_before_the_index_opens_the_same(tmp_path: Path, small_store: Store, caplog: Any) -> None:
+    forge(tmp_path, pq.read_table(Path(small_store.path) / NAME))
+    old, new = Manifest(storage_of(tmp_path)), small_store.manifest
+    assert [*old.rows()] == [*new.rows()] == [old.row(name) for name in new.volumes()]
+    assert old.fingerprint == new.fingerprint
+    assert "has no manifest.index; run `mixio convert` again to open it sooner" in caplog.text
+    again = pickle.loads(pickle.dumps(old))
+    assert again.row("pet/0") == new.row("pet/0")
+
+
+def test_removing_the_manifest_leaves_no_file_of_it(tmp_path: Path, small_store: Store) -> None:
+    write_manifest(storage_of(tmp_path), small_store.manifest.rows())
+    remove_manifest(storage_of(tmp_path))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_manifest_that_is_written_anew_is_not_taken_for_the_one_that_was_pickled(
+    tmp_path: Path, small_store: Store
+) -> None:
+    rows = list(small_store.manifest.rows())
+    write_manifest(storage_of(tmp_path), rows)
+    sent = pickle.dumps(Manifest(storage_of(tmp_path)))
+    assert [*pickle.loads(sent).rows()] == rows
+    write_manifest(storage_of(tmp_path), rows[:-1])
+    with pytest.raises(StoreError, match="its manifest has been written anew since .*; open the store again"):
+        pickle.loads(sent)
+
+
+domains = st.sampled_from(["ct", "ct-2", "ct2", "mr"])
+keys = st.text("abAB01._-", min_size=1, max_size=3).filter(lambda key: key not in (".", ".."))
+
+
+@given(st.dictionaries(st.tuples(domains, keys), st.sampled_from(["train", "val", "test"]), max_size=12))
+def test_names_are_a_sequence_that_equals_the_list_of_them(
+    small_store: Store, splits: dict[tuple[str, str], str]
+) -> None:
+    row = small_store.row("pet/0")
+    rows = [replace(moved(row, *place), split=splits[place]) for place in sorted(splits, key="/".join)]
+    with TemporaryDirectory() as folder:
+        write_manifest(storage_of(folder), rows)
+        manifest = Manifest(storage_of(folder))
+        for domain, split in product([None, "ct", "ct-2", "ct2", "mr", "pet"], [None, "train", "val", "test", "x"]):
+            names = manifest.volumes(domain, split)
+            plain = [r.name for r in rows if domain in (None, r.domain) and split in (None, r.split)]
+            assert (len(names), [*names], [names[i] for i in range(len(plain))]) == (len(plain), plain, plain)
+            assert (names[1:], names[::-2], [*pickle.loads(pickle.dumps(names))]) == (plain[1:], plain[::-2], plain)
+            assert [names[i - len(plain)] for i in range(len(plain))] == plain
+            with pytest.raises(IndexError):
+                names[len(plain)]
+        assert [*manifest.table.rows()] == [*manifest.rows()] == rows
 
 
 def test_domains_whose_names_begin_alike_are_found_whatever_their_order(tmp_path: Path, small_store: Store) -> None:
@@ -161,7 +247,7 @@ def test_domains_whose_names_begin_alike_are_found_whatever_their_order(tmp_path
     )
     write_manifest(storage_of(tmp_path), rows)
     manifest = Manifest(storage_of(tmp_path))
-    assert manifest.names() == [row.name for row in rows]
+    assert [*manifest.volumes()] == [row.name for row in rows]
     assert manifest.domains == ("ct", "ct-2", "ct2")
     assert [manifest.row(row.name) for row in rows] == rows
 
@@ -186,7 +272,7 @@ def test_records_are_columns_of_rows(small_store: Store) -> None:
 def test_an_empty_manifest_opens(tmp_path: Path) -> None:
     assert write_manifest(storage_of(tmp_path), []) == 0
     manifest = Manifest(storage_of(tmp_path))
-    assert (len(manifest), manifest.names(), manifest.domains, list(manifest.rows())) == (0, [], (), [])
+    assert (len(manifest), [*manifest.volumes()], manifest.domains, list(manifest.rows())) == (0, [], (), [])
 
 
 @pytest.mark.slow
@@ -197,7 +283,7 @@ def test_memory_does_not_grow_with_the_rows_that_are_written_or_looked_up(tmp_pa
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
         return float(json.loads(done.stdout.splitlines()[-1])["peak_mb"])
 
-    few = {what: peak_mb(what, 1000) for what in ("write", "open_store", "open and 2000 row()", "open and inspect")}
+    few = {what: peak_mb(what, 1000) for what in ("write", "open_store", "open and 20000 row()", "open and inspect")}
     for what, megabytes in few.items():
         assert peak_mb(what, 50_000) < megabytes + 200
     assert max(few.values()) < 400

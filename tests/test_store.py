@@ -2,6 +2,9 @@
 
 import pickle
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
 
@@ -13,8 +16,10 @@ import zarr
 
 from mixio.convert import convert
 from mixio.errors import InvalidArgument, StoreError
+from mixio.manifest import write_manifest
 from mixio.settings import Settings
 from mixio.store import Store, open_store
+from mixio.stores.storage import storage_of
 from mixio.stores.zarr import root_bytes
 from tests.conftest import write_nifti
 
@@ -51,6 +56,29 @@ def test_a_store_pickles_as_its_path(small_store: Store) -> None:
     again = pickle.loads(pickle.dumps(small_store))
     assert again.names() == small_store.names()
     assert repr(again).endswith("13 volumes, 3 domains)")
+
+
+def test_a_pickled_store_and_its_names_are_some_bytes_however_many_volumes(small_store: Store, tmp_path: Path) -> None:
+    row = replace(small_store.row("pet/0"), split="train", path="pet/000000.tar")
+    rows = [replace(row, key=f"{number:06d}") for number in range(3000)]
+    (tmp_path / "zarr.json").write_bytes((Path(small_store.path) / "zarr.json").read_bytes())
+    write_manifest(storage_of(tmp_path), rows)
+    store = open_store(tmp_path)
+    sent = pickle.dumps((store, store.volumes("pet", "train"), store.volumes()))
+    assert len(sent) < 1000 + 5 * len(str(tmp_path))
+    again, train, every = pickle.loads(sent)
+    assert (len(again), len(train), [*every]) == (3000, 3000, store.names())
+    assert again.fingerprint == store.fingerprint
+
+
+def test_a_worker_that_reads_rows_loads_no_pyarrow(small_store: Store) -> None:
+    code = (
+        "import pickle, sys; store = pickle.loads(bytes.fromhex(sys.argv[1])); "
+        "print(store.row('pet/0').shape, store.read('pet/1').voxels.shape, 'pyarrow' in sys.modules)"
+    )
+    sent = pickle.dumps(small_store).hex()
+    done = subprocess.run([sys.executable, "-c", code, sent], capture_output=True, text=True, check=True)
+    assert done.stdout == "(20, 18, 12) (20, 18, 12) False\n"
 
 
 def test_unknown_volumes_and_labels_are_named_with_what_there_is(small_store: Store) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from mixio.blob import encode_shard
+from mixio.blob import encode_shard, extend_crc32c
 from mixio.cli import main
 from mixio.convert import convert
 from mixio.errors import DamagedStoreError, StoreError
-from mixio.manifest import NAME, SIDECAR, write_manifest
+from mixio.manifest import INDEX, NAME, SIDECAR, write_manifest
+from mixio.row import Row
 from mixio.settings import Settings
 from mixio.store import open_store
+from mixio.stores.sidecar import sidecar_bytes
 from mixio.stores.storage import storage_of
 from mixio.verify import Damage, compare, verify
 from tests.conftest import write_nifti, write_sources
@@ -25,6 +28,7 @@ from tests.conftest import write_nifti, write_sources
 ZARR = Settings(chunk=16, keep_names=True)
 TARS = Settings(chunk=16, keep_names=True, container="webdataset", shard_size=40_000)
 SHARD = "abdomen-ct/0/0/c/0/0/0"
+MANIFEST = (INDEX, NAME, SIDECAR)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +143,7 @@ def test_a_manifest_without_its_checksum_file_or_with_that_of_another_is_refused
 def test_a_checksum_file_of_another_number_of_rows_is_refused(root: Path) -> None:
     text = (root / SIDECAR).read_text()
     (root / SIDECAR).write_text(text.replace('"rows": 13', '"rows": 12'))
-    with pytest.raises(DamagedStoreError, match=r"manifest\.json: says 12 rows, manifest\.parquet has 13"):
+    with pytest.raises(DamagedStoreError, match=r"manifest\.json: says 12 rows, manifest\.index has 13"):
         open_store(root)
 
 
@@ -157,7 +161,7 @@ def test_an_older_manifest_is_a_whole_store_of_fewer_volumes_and_converting_brin
 def test_an_older_manifest_over_replaced_volumes_is_told_as_damage(tmp_path: Path) -> None:
     table = write_sources(tmp_path / "in")
     convert(table, tmp_path / "store", settings=ZARR, jobs=0)
-    old = {name: (tmp_path / "store" / name).read_bytes() for name in (NAME, SIDECAR)}
+    old = {name: (tmp_path / "store" / name).read_bytes() for name in MANIFEST}
     write_nifti(tmp_path / "in/pet/0.nii.gz", np.ones((5, 5, 5), np.int16))
     convert(table, tmp_path / "store", settings=ZARR, jobs=0)
     for name, content in old.items():
@@ -165,14 +169,14 @@ def test_an_older_manifest_over_replaced_volumes_is_told_as_damage(tmp_path: Pat
     assert {damage.volume for damage in damage_of(tmp_path / "store")} == {"pet/0"}
 
 
-@pytest.mark.parametrize("file", [SHARD, "abdomen-ct/0/zarr.json", "pet/zarr.json", "zarr.json", NAME, SIDECAR])
+@pytest.mark.parametrize("file", [SHARD, "abdomen-ct/0/zarr.json", "pet/zarr.json", "zarr.json", *MANIFEST])
 def test_the_advice_mends_a_zarr_store(made: dict[str, Path], root: Path, file: str) -> None:
     before = files_of(root)
     mend(made["table"], root, file)
     assert files_of(root) == before
 
 
-@pytest.mark.parametrize("file", ["pet/000000.tar", "abdomen-ct/000001.tar", "zarr.json", NAME, SIDECAR])
+@pytest.mark.parametrize("file", ["pet/000000.tar", "abdomen-ct/000001.tar", "zarr.json", *MANIFEST])
 def test_the_advice_mends_a_store_of_tars(made: dict[str, Path], tars: Path, file: str) -> None:
     mend(made["table"], tars, file)
     paths = {open_store(tars).row(name).path for name in open_store(tars).names()}
@@ -325,5 +329,28 @@ def test_a_forged_row_ends_in_one_damage_of_the_manifest(root: Path) -> None:
     rows = [open_store(root).row(name) for name in open_store(root).names()]
     write_manifest(storage_of(root), [*rows[:-1], replace(rows[-1], shape=(10**6,) * 3)])
     (damage,) = damage_of(root)
-    assert (damage.file, damage.delete) == (NAME, "")
+    assert (damage.file, damage.delete) == (INDEX, "")
     assert "what it says of pet/2 cannot be" in damage.damage
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda rows: [*rows[:-1], replace(rows[-1], slope=2.0)], r"does not say of pet/2 what manifest.index says"),
+        (lambda rows: rows[:-1], r"does not say of pet/2 what manifest.index says"),
+        (
+            lambda rows: [*rows, replace(rows[-1], key="9", path="pet/000009.tar")],
+            r"has more volumes than manifest.index",
+        ),
+    ],
+)
+def test_a_parquet_file_that_says_other_than_the_index_is_told(
+    root: Path, tmp_path: Path, change: Callable[[list[Row]], list[Row]], told: str
+) -> None:
+    write_manifest(storage_of(tmp_path / "other"), change(list(open_store(root).manifest.rows())))
+    content = (tmp_path / "other" / NAME).read_bytes()
+    (root / NAME).write_bytes(content)
+    index = json.loads((root / SIDECAR).read_text())["index"]
+    (root / SIDECAR).write_bytes(sidecar_bytes(13, len(content), extend_crc32c(0, content), index))
+    (damage,) = damage_of(root)
+    assert (damage.file, damage.damage) == (NAME, told)
