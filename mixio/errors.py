@@ -14,12 +14,18 @@
     ├── FitError             too little data for the law asked for; also a ValueError
     └── MissingExtraError    an optional dependency that is not installed; also an ImportError
 
+    MixioWarning             what works, though not as it was meant to; a UserWarning
+
 Each message says what was expected, what came, and what to do. The command line prints it as one line and exits with 2.
 """
 
 
 class MixioError(Exception):
     """The root of everything that mixio raises on purpose."""
+
+
+class MixioWarning(UserWarning):
+    """Something goes on, though not as it was meant to."""
 
 
 class InvalidArgument(MixioError, ValueError):
