@@ -15,6 +15,7 @@ import boto3
 import pytest
 
 from mixio.errors import InvalidArgument, StoreError
+from mixio.stores import patience
 from mixio.stores.cache import CachedStorage
 from mixio.stores.objects import PART, ObjectStorage
 from mixio.stores.storage import Storage, storage_of
@@ -93,14 +94,17 @@ def test_ranges_that_are_not_there_are_refused(readable: tuple[Storage, Storage]
         place.read_ranges("a/no", [(0, 1)])
 
 
-def test_ranges_of_another_version_are_refused(readable: tuple[Storage, Storage]) -> None:
+def test_ranges_are_of_the_version_asked_for_or_refused(readable: tuple[Storage, Storage]) -> None:
     there, place = readable
     there.write("x", b"one")
     before = place.tag("x")
     assert place.read_range("x", 0, 3) == b"one"
     there.write("x", b"other")
-    with pytest.raises(StoreError, match=r"/x: the (object|file) was replaced"):
-        place.read_ranges("x", [(0, 3)], tag=before)
+    if isinstance(place, CachedStorage):
+        assert place.read_ranges("x", [(0, 3)], tag=before) == [b"one"]
+    else:
+        with pytest.raises(StoreError, match=r"/x: the (object|file) was replaced"):
+            place.read_ranges("x", [(0, 3)], tag=before)
     assert pickle.loads(pickle.dumps(place)).read_range("x", 0, 5) == b"other"
 
 
@@ -250,6 +254,7 @@ def test_a_truncated_answer_is_never_data(
     proxy: Proxy,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(patience, "SECONDS", 2.0)
     place = through(proxy, monkeypatch)
     place.write("x", b"0123456789" * 1000)
     proxy.faults = ["truncate"] * 100
