@@ -134,6 +134,7 @@ def turn(way: Way, url: str, folder: Path, corners: list[Corner], expected: list
         rmtree(folder / "cache", ignore_errors=True)
     store: Store = open_store(url, cache=cache)
     (name,) = store.names()
+    store.row(name)
     ranges.GAP = way.gap
     urlopen(f"{url}/count").close()
 

@@ -19,7 +19,8 @@ from mixio.stores.names import Pieces, Write
 from mixio.stores.ranges import Range
 from mixio.stores.storage import Storage
 
-BLOCK = 2**20
+BLOCK = 2**19
+"""A megabyte brings a third more bytes for the first patch of a volume, a quarter makes twice as many files."""
 _AT_ONCE = 32
 """Blocks that one call has claimed at a time; each claim is an open file."""
 _WAIT_SECONDS, _LOOK_SECONDS = 30.0, 0.005
