@@ -26,6 +26,10 @@ class MixioError(Exception):
     """The root of everything that mixio raises on purpose."""
 
 
+class MixioWarning(UserWarning):
+    """Something goes on, though not as it was meant to."""
+
+
 class InvalidArgument(MixioError, ValueError):
     """A wrong argument."""
 

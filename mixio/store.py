@@ -14,17 +14,26 @@ from mixio.normalize import Linear
 from mixio.patches import Corner, Patch, empty, read_patches
 from mixio.row import Blob, Row
 from mixio.shards import ShardCache
+from mixio.stores.cache import CachedStorage
+from mixio.stores.local import LocalStorage
 from mixio.stores.storage import Storage, storage_of
 from mixio.stores.zarr import read_attributes
 from mixio.volume import Shape, Volume
 
 
-def open_store(path: str | Path) -> "Store":
-    """Open the store at a local path, or at an `s3://` or `gs://` address.
+def open_store(path: str | Path, *, cache: str | Path | None = None, cache_bytes: int = 64 * 2**30) -> "Store":
+    """Open the store at a local path, or at an `s3://`, `gs://` or `https://` address.
 
-    Raises `StoreError` if there is none, if it is half-written or damaged, or if a newer mixio wrote it.
+    With `cache`, a folder, what is read of a store elsewhere is kept there, up to `cache_bytes`, for all processes of
+    this machine. Raises `StoreError` if there is no store, if it is half-written or damaged, or if a newer mixio wrote
+    it.
     """
-    return Store(storage_of(path))
+    storage = storage_of(path)
+    if cache is None:
+        return Store(storage)
+    if isinstance(storage, LocalStorage):
+        raise InvalidArgument(f"{path}: a folder is read without a cache; leave cache out")
+    return Store(CachedStorage(storage, Path(cache), cache_bytes))
 
 
 class Store:

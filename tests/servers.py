@@ -8,9 +8,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -60,18 +62,36 @@ def s3(s3_server: str) -> Iterator[str]:
 
 
 class Proxy(ThreadingHTTPServer):
-    """Hands requests on to `target`; the next ones meet the faults in `faults`: 503, drop or truncate."""
+    """Hands requests on to `target`; the next ones meet the faults in `faults`: 503, drop or truncate.
+
+    After them `odds` has the share of requests that meet a fault, drawn from `rng`, and until `out_until` all meet 503.
+    """
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, target: str) -> None:
         super().__init__(("127.0.0.1", 0), _Hand)
-        self.target, self.faults, self.seen = target, list[str](), 0
+        self.target, self.faults, self.seen, self.latency = target, list[str](), 0, 0.0
+        self.odds, self.rng, self.out_until = dict[str, float](), Random(0), 0.0
+        self.met: Counter[str] = Counter()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    def fault(self) -> str:
+        """What the next request meets, "" for nothing."""
+        if time.monotonic() < self.out_until:
+            fault = "503"
+        elif self.faults:
+            fault = self.faults.pop(0)
+        else:
+            draw = self.rng.random()
+            fault = next((name for name, odds in self.odds.items() if (draw := draw - odds) < 0), "")
+        self.met[fault] += 1
+        return fault
 
 
 class _Hand(BaseHTTPRequestHandler):
@@ -83,7 +103,8 @@ class _Hand(BaseHTTPRequestHandler):
     def _hand_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.seen += 1
-        fault = self.server.faults.pop(0) if self.server.faults else ""
+        fault = self.server.fault()
+        time.sleep(self.server.latency)
         self.close_connection = True
         if fault == "drop":
             return

@@ -8,16 +8,20 @@ import sys
 import uuid
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
 import pytest
 
 from mixio.errors import InvalidArgument, StoreError
+from mixio.stores import patience
+from mixio.stores.cache import CachedStorage
 from mixio.stores.objects import PART, ObjectStorage
 from mixio.stores.storage import Storage, storage_of
 from tests.gcs import google  # noqa: F401
 from tests.servers import Proxy, forked, proxy, s3, s3_log, s3_server  # noqa: F401
+from tests.websites import website  # noqa: F401
 
 
 @pytest.fixture(params=["local", "s3", "gs"])
@@ -28,6 +32,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
         request.getfixturevalue("google")
         return storage_of(f"gs://bucket/{uuid.uuid4().hex}")
     return storage_of(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
+
+
+@pytest.fixture(params=["local", "s3", "gs", "web", "cached"])
+def readable(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Storage, Storage]:
+    """Where to write, and the same place for who reads."""
+    if request.param == "local":
+        return (storage_of(tmp_path / "store"),) * 2
+    if request.param == "gs":
+        request.getfixturevalue("google")
+        return (storage_of(f"gs://bucket/{uuid.uuid4().hex}"),) * 2
+    if request.param == "web":
+        website = request.getfixturevalue("website")
+        return storage_of(website.folder), storage_of(website.address)
+    place = storage_of(f"{request.getfixturevalue('s3')}/{uuid.uuid4().hex}")
+    return place, CachedStorage(place, tmp_path / "cache", 2**30) if request.param == "cached" else place
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -48,6 +67,63 @@ def test_a_range_is_exact_or_refused(place: Storage) -> None:
     for offset, length in ((8, 5), (50, 1)):
         with pytest.raises(StoreError, match=r"/x: "):
             place.read_range("x", offset, length)
+
+
+RANGES = [(3_000_000, 10), (0, 3), (2**20 - 1, 2), (7, 0), (0, 3), (2, 2_000_000)]
+
+
+def test_ranges_are_read_in_the_order_asked(readable: tuple[Storage, Storage]) -> None:
+    there, place = readable
+    data = os.urandom(3_000_010)
+    there.write("a/x", data)
+    for _ in range(2):
+        assert place.read_ranges("a/x", RANGES) == [data[offset : offset + length] for offset, length in RANGES]
+    assert place.read_ranges("a/x", RANGES, fresh=True, tag=place.tag("a/x"))[0] == data[-10:]
+    assert (place.read("a/x"), place.read_range("a/x", 5, 6)) == (data, data[5:11])
+    assert (place.size("a/x"), place.identity("a/x")) == (len(data), (len(data), place.tag("a/x")))
+    assert (place.read_ranges("a/x", []), place.size("a/no"), place.identity("a/no")) == ([], None, None)
+
+
+def test_ranges_that_are_not_there_are_refused(readable: tuple[Storage, Storage]) -> None:
+    there, place = readable
+    there.write("a/x", b"0123456789")
+    for ranges in ([(0, 2), (8, 5)], [(0, 11)], [(50, 1)]):
+        with pytest.raises(StoreError, match="/a/x: "):
+            place.read_ranges("a/x", ranges)
+    with pytest.raises(FileNotFoundError, match=f"{place.url}/a/no: no such object"):
+        place.read_ranges("a/no", [(0, 1)])
+
+
+def test_ranges_are_of_the_version_asked_for_or_refused(readable: tuple[Storage, Storage]) -> None:
+    there, place = readable
+    there.write("x", b"one")
+    before = place.tag("x")
+    assert place.read_range("x", 0, 3) == b"one"
+    there.write("x", b"other")
+    if isinstance(place, CachedStorage):
+        assert place.read_ranges("x", [(0, 3)], tag=before) == [b"one"]
+    else:
+        with pytest.raises(StoreError, match=r"/x: the (object|file) was replaced"):
+            place.read_ranges("x", [(0, 3)], tag=before)
+    assert pickle.loads(pickle.dumps(place)).read_range("x", 0, 5) == b"other"
+
+
+def test_forked_children_read_ranges_side_by_side(readable: tuple[Storage, Storage]) -> None:
+    there, place = readable
+    data = os.urandom(2**20)
+    there.write("x", data)
+    assert place.read_range("x", 0, 1) == data[:1]
+
+    def work() -> None:
+        ranges = [[(start * 1000, 1000), (start * 2000, 7)] for start in range(200)]
+        with ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda these: place.read_ranges("x", these), ranges))
+        assert answers == [[data[offset : offset + length] for offset, length in these] for these in ranges]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert forked(work) == 0
+    assert place.read_range("x", 5, 5) == data[5:10]
 
 
 def test_a_missing_object_is_named_in_full(place: Storage) -> None:
@@ -178,6 +254,7 @@ def test_a_truncated_answer_is_never_data(
     proxy: Proxy,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(patience, "SECONDS", 2.0)
     place = through(proxy, monkeypatch)
     place.write("x", b"0123456789" * 1000)
     proxy.faults = ["truncate"] * 100
@@ -207,8 +284,9 @@ def test_an_upload_leaves_nothing_on_this_machine(
 
 
 def test_places_that_are_none_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match="web addresses are for sources only"):
-        storage_of("https://example.org/store")
+    for address in ("https://example.org/store?key=1", "https://user:word@example.org/store", "https://"):
+        with pytest.raises(InvalidArgument, match="not the address of a store"):
+            storage_of(address)
     with pytest.raises(InvalidArgument, match="not a place for a store"):
         storage_of("ftp://example.org/store")
 

@@ -1,7 +1,8 @@
 """Requests of a forked child, done by a helper process that shares no threads with its parent.
 
 The helper is a fresh Python, started at the child's first request and ended when the child ends: its standard input
-closes. Requests and answers are pickles with their length before them, between a process and its own helper only.
+closes. Requests and answers are pickles with their length before them, between a process and its own helper only. They
+are numbered, and the helper works at many at once: threads of the child do not wait for each other.
 """
 
 import os
@@ -10,12 +11,68 @@ import struct
 import subprocess
 import sys
 import threading
+import traceback
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from typing import IO, Any
 
 from mixio.errors import StoreError
 
+AT_ONCE = 32
+"""Requests that the helper works at side by side."""
+
 _LENGTH = struct.Struct("<Q")
-_helper: subprocess.Popen[bytes] | None = None
+
+
+class _Helper:
+    """A helper process, and who waits for which of its answers."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", "from mixio.stores.forked import serve; serve()"]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._lock, self._numbers = threading.Lock(), count()
+        self._waiting: dict[int, Future[Any]] = {}
+        self.dead = False
+        threading.Thread(target=self._listen, name="mixio-forked", daemon=True).start()
+
+    def ask(self, request: tuple[Any, ...]) -> Future[Any]:
+        """Send a request; the future gets its answer, or an `EOFError` if the helper dies first."""
+        future: Future[Any] = Future()
+        with self._lock:
+            number = next(self._numbers)
+            self._waiting[number] = future
+            try:
+                assert self._process.stdin is not None
+                if self.dead:
+                    raise EOFError
+                _send(self._process.stdin, (number, request))
+            except (OSError, EOFError) as error:
+                del self._waiting[number]
+                future.set_exception(EOFError(str(error)))
+        return future
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            while True:
+                number, good, answer = _receive(self._process.stdout)
+                with self._lock:
+                    future = self._waiting.pop(number)
+                if good:
+                    future.set_result(answer)
+                else:
+                    future.set_exception(answer)
+        except (OSError, EOFError):
+            with self._lock:
+                self.dead, left = True, list(self._waiting.values())
+                self._waiting.clear()
+            self._process.wait()
+            for future in left:
+                future.set_exception(EOFError())
+
+
+_helper: _Helper | None = None
 _lock = threading.Lock()
 
 
@@ -23,45 +80,45 @@ def ask(*request: Any) -> Any:
     """What `objects.perform` answers to this request, in the helper of this process; its errors are raised here."""
     global _helper
     with _lock:
-        if _helper is None:
-            command = [sys.executable, "-c", "from mixio.stores.forked import serve; serve()"]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            _helper = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        assert _helper.stdin is not None
-        assert _helper.stdout is not None
-        try:
-            _send(_helper.stdin, request)
-            good, answer = _receive(_helper.stdout)
-        except (OSError, EOFError) as error:
-            _helper = None
-            raise StoreError(
-                f"{request[0]}: the helper process of a forked worker died; start workers by spawn"
-            ) from error
-    if not good:
-        raise answer
-    return answer
+        if _helper is None or _helper.dead:
+            _helper = _Helper()
+        future = _helper.ask(request)
+    try:
+        return future.result()
+    except EOFError as error:
+        raise StoreError(f"{request[0]}: the helper process of a forked worker died; start workers by spawn") from error
 
 
 def serve() -> None:
     """Answer requests from standard input until it closes."""
+    answers, lock = os.fdopen(os.dup(1), "wb"), threading.Lock()
+    os.dup2(2, 1)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while True:
+            try:
+                number, request = _receive(sys.stdin.buffer)
+            except EOFError:
+                os._exit(0)  # whoever asked is gone, nobody waits for what is under way
+            pool.submit(_answer, number, request, answers, lock)
+
+
+def _answer(number: int, request: tuple[Any, ...], answers: IO[bytes], lock: threading.Lock) -> None:
     from mixio.stores.objects import perform
 
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    while True:
+    try:
         try:
-            request = _receive(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            answer = (True, perform(*request))
+            answer = (number, True, perform(*request))
         except (StoreError, ImportError, OSError, ValueError) as error:
-            answer = (False, error)
-        _send(answers, answer)
+            answer = (number, False, error)
+        with lock:
+            _send(answers, answer)
+    except BaseException:  # an error that nobody foresaw must end the helper, else the child waits for ever
+        traceback.print_exc()
+        os._exit(1)
 
 
 def _send(pipe: IO[bytes], value: Any) -> None:
-    data = pickle.dumps(value)
+    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
     pipe.write(_LENGTH.pack(len(data)))
     pipe.write(data)
     pipe.flush()

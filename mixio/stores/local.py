@@ -12,7 +12,7 @@ together: about one commit for all of them instead of two for each.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from secrets import token_hex
 
 from mixio.errors import StoreError
 from mixio.stores.names import Pieces, Write, checked
+from mixio.stores.ranges import Range
 
 TEMPORARY = ".mixio/tmp"
 """Where files lie until they are whole."""
@@ -45,13 +46,23 @@ class LocalStorage:
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`."""
+        return self.read_ranges(name, [(offset, length)])[0]
+
+    def read_ranges(
+        self, name: str, ranges: Sequence[Range], *, fresh: bool = False, tag: str | None = None
+    ) -> list[bytes]:
+        """The bytes of each range, of one open file."""
         path = self.path(name)
-        with sought(path), path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(length)
-        if len(data) != length:
-            raise StoreError(f"{path}: expected {length} bytes at {offset}, got {len(data)}; the file was cut short")
-        return data
+        with sought(path), path.open("rb", buffering=0) as file:
+            found = [os.pread(file.fileno(), length, offset) for offset, length in ranges]
+            if tag is not None and tag != _tag_of(os.fstat(file.fileno())):
+                raise StoreError(f"{path}: the file was replaced while it was read; open the store again")
+        for data, (offset, length) in zip(found, ranges, strict=True):
+            if len(data) != length:
+                raise StoreError(
+                    f"{path}: expected {length} bytes at {offset}, got {len(data)}; the file was cut short"
+                )
+        return found
 
     def write(self, name: str, pieces: Pieces) -> None:
         """One file, durable on return."""
@@ -120,7 +131,12 @@ class LocalStorage:
     def tag(self, name: str) -> str | None:
         """Number, size and time of the file: replacing it changes the first, writing into it the others."""
         status = self._status(name)
-        return None if status is None else f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+        return None if status is None else _tag_of(status)
+
+    def identity(self, name: str) -> tuple[int, str] | None:
+        """Size and tag."""
+        status = self._status(name)
+        return None if status is None else (status.st_size, _tag_of(status))
 
     def _status(self, name: str) -> os.stat_result | None:
         path = self.path(name)
@@ -159,6 +175,10 @@ class LocalStorage:
         with suppress(FileNotFoundError), sought(Path(self.url) / TEMPORARY):
             for entry in os.scandir(Path(self.url) / TEMPORARY):
                 os.unlink(entry.path)
+
+
+def _tag_of(status: os.stat_result) -> str:
+    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """An object store as a place for objects: `s3://bucket/prefix` and `gs://bucket/prefix`, by obstore.
 
 Credentials and endpoints come from the usual environment variables. Requests are tried again with growing pauses while
-the server fails or the line drops. An object appears when its upload is complete: one PUT, or a multipart upload.
+the server fails or the line drops, for two minutes in all (`patience.py`). obstore does that by itself except for an
+answer that breaks off and has no etag, or that is shorter than the server says. Refusals (403, 404) are told at once.
+An object appears when its upload is complete: one PUT, or a multipart upload.
 
 obstore's threads do not survive a fork: used in a forked child of a process that used them, it hangs the child and may
 hang the parent too. So a forked child sends its requests to a helper, a fresh Python process of its own (`forked.py`).
@@ -9,7 +11,8 @@ hang the parent too. So a forked child sends its requests to a helper, a fresh P
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,15 +24,18 @@ from tempfile import gettempdir
 from typing import Any, NamedTuple
 
 from mixio.errors import StoreError, require
+from mixio.stores import patience
 from mixio.stores.forked import ask
 from mixio.stores.names import Pieces, Write, checked
+from mixio.stores.ranges import Range, fetched
 from mixio.stores.spool import spool
 
 PART = 16 * 2**20
 """Bytes of one part of a multipart upload; S3 takes 10,000 parts, so 160 GB in all."""
-RETRY_SECONDS = 120
 _SMALL, _AT_ONCE = 2**20, 8
 _CLIENT = {"connect_timeout": "10s", "read_timeout": "60s", "timeout": "1h"}
+# What obstore says where an answer broke off or was not what was asked for, a refusal by the server being none.
+_PASSING = re.compile(r"response body error|decoding response|kind: (Interrupted|Timeout|Decode)|Requested \d")
 _VARIABLES = {"s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "gs": "GOOGLE_APPLICATION_CREDENTIALS"}
 _stores: dict[str, Any] = {}
 _owner: int | None = None
@@ -57,12 +63,13 @@ class ObjectStorage:
 
     def read_range(self, name: str, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, by one GET."""
-        data = bytes(self._ask("read_range", name, offset, length)) if length else b""
-        if len(data) != length:
-            raise StoreError(
-                f"{self._full(name)}: expected {length} bytes at {offset}, got {len(data)}; the object was cut short"
-            )
-        return data
+        return self.read_ranges(name, [(offset, length)])[0]
+
+    def read_ranges(
+        self, name: str, ranges: Sequence[Range], *, fresh: bool = False, tag: str | None = None
+    ) -> list[bytes]:
+        """The bytes of each range; by few GETs, side by side, whose answers are all of one version of the object."""
+        return list(self._ask("read_ranges", name, list(ranges), tag))
 
     def write(self, name: str, pieces: Pieces) -> None:
         """One PUT of up to 16 MiB; what is larger goes up in parts, at most four in flight."""
@@ -129,6 +136,11 @@ class ObjectStorage:
         found = self._ask("head", name)
         return None if found is None else _tag_of(found)
 
+    def identity(self, name: str) -> tuple[int, str] | None:
+        """Size and tag, by one HEAD."""
+        found = self._ask("head", name)
+        return None if found is None else (int(found["size"]), _tag_of(found))
+
     def found(self, name: str) -> Found | None:
         """What a HEAD says of the object; None if it is missing."""
         found = self._ask("head", name)
@@ -157,6 +169,10 @@ class ObjectStorage:
         return perform(self.url, operation, name, *values)
 
 
+class _Unfit(Exception):
+    """An answer that came whole and is not what was asked for."""
+
+
 def perform(url: str, operation: str, name: str, *values: Any) -> Any:
     """Do one operation in this process; the errors of obstore become ours."""
     place = f"{url.rstrip('/')}/{name}"
@@ -179,13 +195,21 @@ def _opened(url: str) -> Any:
         endpoint, config = _endpoint_of(url)
         # An endpoint given as http:// was chosen with open eyes, a test server or one in the same rack.
         client = {**_CLIENT, "allow_http": True} if endpoint.startswith("http://") else _CLIENT
-        retry = {"max_retries": 8, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+        pauses = {
+            "init_backoff": timedelta(seconds=patience.FIRST_PAUSE),
+            "max_backoff": timedelta(seconds=patience.LONGEST_PAUSE),
+            "base": 3,  # a pause is drawn between the first and this times the last; 2 would hardly grow
+        }
+        limit = timedelta(seconds=patience.SECONDS)
+        retry = {"max_retries": 1000, "retry_timeout": limit, "backoff": pauses}
         _stores[url] = _obstore().store.from_url(url, config=config, client_options=client, retry_config=retry)
     return _stores[url]
 
 
 def _endpoint_of(url: str) -> tuple[str, dict[str, str]]:
     """The server that the environment names instead of the vendor's, and what obstore must be told of it."""
+    if url.startswith("http"):
+        return url, {}
     if url.startswith("s3:"):
         return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "", {}
     host = os.environ.get("STORAGE_EMULATOR_HOST", "")
@@ -206,13 +230,23 @@ def _told(place: str, url: str, operation: str) -> Iterator[None]:
             raise StoreError(f"{place}: there is no such bucket; make it, or mend the address") from error
         raise FileNotFoundError(f"{place}: no such object") from error
     except (errors.PermissionDeniedError, errors.UnauthenticatedError) as error:
-        raise StoreError(f"{place}: the server refused us; set {_VARIABLES[url[:2]]}, or ask for access") from error
+        way_out = f"set {_VARIABLES[url[:2]]}, or " if url[:2] in _VARIABLES else ""
+        raise StoreError(f"{place}: the server refused us; {way_out}ask for access") from error
+    except errors.NotSupportedError as error:
+        raise StoreError(
+            f"{place}: the server does not answer requests for byte ranges, which reading patches needs; serve the "
+            "store by one that does (nginx, Apache, Caddy), or copy it here"
+        ) from error
+    except _Unfit as error:
+        raise StoreError(f"{place}: {error}") from error
     except errors.BaseError as error:
         reason = str(error).partition("\n")[0][:300]
         raise StoreError(f"{place}: {reason}; check the network, the endpoint and the credentials") from error
 
 
 def _tag_of(found: Any) -> str:
+    if found["e_tag"] is None:  # some web servers have none
+        return f"{found['size']}-{found['last_modified'].isoformat()}"
     return f"{found['e_tag']} {found['version'] or ''}".strip()
 
 
@@ -282,11 +316,37 @@ def _download(store: Any, name: str, path: str) -> int:
     return written
 
 
+def _read(store: Any, name: str) -> bytes:
+    return _patiently(lambda: bytes(_obstore().get(store, name).bytes()))
+
+
+def _read_ranges(store: Any, name: str, ranges: Sequence[Range], tag: str | None) -> list[bytes]:
+    seen: list[str] = [] if tag is None else [tag]
+
+    def once(start: int, stop: int) -> bytes:
+        answer = _obstore().get(store, name, options={"range": (start, stop)})
+        its = _tag_of(answer.meta)
+        seen.append(its)
+        if its != seen[0]:
+            raise _Unfit("the object was replaced while it was read; open the store again")
+        return bytes(answer.bytes())
+
+    def get(start: int, stop: int) -> bytes:
+        data = _patiently(lambda: once(start, stop))
+        if len(data) != stop - start:
+            raise _Unfit(f"expected {stop - start} bytes at {start}, got {len(data)}; the object was cut short")
+        return data
+
+    return fetched(ranges, get)
+
+
+def _patiently(work: Callable[[], bytes]) -> bytes:
+    return patience.patiently(work, lambda error: bool(_PASSING.search(str(error))), _obstore().exceptions.BaseError)
+
+
 _OPERATIONS: dict[str, Any] = {
-    "read": lambda store, name: bytes(_obstore().get(store, name).bytes()),
-    "read_range": lambda store, name, offset, length: bytes(
-        _obstore().get_range(store, name, start=offset, length=length)
-    ),
+    "read": _read,
+    "read_ranges": _read_ranges,
     "put": _put,
     "put_file": _put_file,
     "create": _create,
