@@ -102,10 +102,6 @@ class MissingExtraError(MixioError, ImportError):
     """An optional dependency that is not installed."""
 
 
-class MixioWarning(UserWarning):
-    """Something that went wrong and was gone on from, as was asked for."""
-
-
 def require(module: str, extra: str) -> MissingExtraError:
     """The error for a missing optional module, naming the extra that brings it."""
     return MissingExtraError(f"{module} is not installed; run: pip install 'mixio[{extra}]'")

@@ -18,7 +18,7 @@ from mixio.errors import DamagedChunkError, InvalidArgument, MissingShardError, 
 from mixio.mixture import Mixture
 from mixio.settings import Settings
 from mixio.store import Store, open_store
-from mixio.stores import objects
+from mixio.stores import objects, patience
 from mixio.stores.objects import ObjectStorage
 from tests.servers import Proxy, proxy, s3, s3_log, s3_server  # noqa: F401
 
@@ -262,7 +262,7 @@ def test_an_object_that_is_gone_is_replaced(small_store, bucket):
 
 
 def test_a_server_that_does_not_answer_is_no_damage(bucket, proxy: Proxy, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(objects, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(patience, "SECONDS", 0)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
     monkeypatch.setattr(objects, "_stores", {})
     dataset = of(open_store(bucket))
