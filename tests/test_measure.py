@@ -37,10 +37,11 @@ def test_the_table_ranks_and_says_who_was_left_out() -> None:
     assert lines[3] == "left out: litdata: litdata is not installed"
 
 
+@pytest.mark.slow
 def test_a_contest_runs_turns_in_processes_of_their_own(tmp_path: Path) -> None:
     task = Task("read", "", str(tmp_path), volumes=2, shape=(40, 36, 30), size=(16, 16, 16), seconds=0.1)
-    entries = contest(task, 2, ["mixio", "in-memory crop"])
-    assert [len(one.turns) for one in entries] == [2, 2]
+    entries = contest(task, 1, ["mixio", "in-memory crop"])
+    assert [len(one.turns) for one in entries] == [1, 1]
     assert all(one.median("rate") > 0 and one.median("pss") >= one.median("own") > 0 for one in entries)
     assert ask("turn", Task("read", "nobody", str(tmp_path), 2, (40, 36, 30), (16, 16, 16)))["left_out"]
 
