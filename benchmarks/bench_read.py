@@ -4,7 +4,8 @@
 
 Everyone reads the same patches of the same volumes, int16, from a warm file cache, pinned to one core, in a process of
 its own; turns alternate. Every contestant's patches are compared with the uncompressed volume before anything is
-measured. `disk` is bytes beside those of the .nii.gz. `make bench` installs the peers and runs this.
+measured. `disk` is bytes beside those of the .nii.gz. `make bench` installs the peers and runs this. "batch" is a call
+for four patches; all others are asked for one a call.
 """
 
 from benchmarks.command import command

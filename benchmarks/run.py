@@ -28,8 +28,10 @@ from benchmarks.usage import cpu_seconds, memory, tree
 
 CHECKED = 12
 """Patches of a trial."""
+ASKED = 512
 WARM_SECONDS = 3.0
-LEAST_BATCHES = 4
+LEAST_CALLS = 4
+SETTLING = 30 * 2**20
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ def step_of(task: Task, who: Contestant) -> Shape:
 
 
 def requests(task: Task, who: Contestant) -> list[list[Request]]:
-    """What a reader is asked, batch by batch; more than it reads before they come again."""
-    step = step_of(task, who)
-    asked = [task.corpus.request(number, seed=task.seed, step=step) for number in range(128 * task.batch)]
-    return [asked[first : first + task.batch] for first in range(0, len(asked), task.batch)]
+    """What a reader is asked, call by call; then it comes again."""
+    step, each = step_of(task, who), task.batch if who.together else 1
+    asked = [task.corpus.request(number, seed=task.seed, step=step) for number in range(ASKED)]
+    return [asked[first : first + each] for first in range(0, len(asked), each)]
 
 
 def trial(task: Task) -> dict[str, Any]:
@@ -81,7 +83,8 @@ def trial(task: Task) -> dict[str, Any]:
 
 def _check_reader(task: Task, who: Contestant, opens: Callable[..., Reader]) -> int:
     read, volumes = opens(task.corpus), task.corpus.arrays()
-    asked = requests(task, who)[: -(-CHECKED // task.batch)]
+    asked = requests(task, who)
+    asked = asked[: CHECKED // len(asked[0])]
     for batch in asked:
         for (number, corner), patch in zip(batch, read(batch), strict=True):
             right = volumes[number][box(corner, task.corpus.size)]
@@ -116,8 +119,14 @@ def turn(task: Task) -> dict[str, Any]:
 
 
 def _reads(task: Task, who: Contestant, opens: Callable[..., Reader]) -> Iterator[Any]:
+    """On one core, with an allocator that keeps what is freed, as that of a process does which has run for a while.
+
+    Else some contestants, by what sizes they happen to free, pay page faults for the patch itself: three times what
+    copying it takes.
+    """
     asked = requests(task, who)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    np.ones(SETTLING, np.uint8)  # glibc maps smaller blocks no longer once one of this size was freed
     read = opens(task.corpus)
     for batch in itertools.cycle(asked):
         yield read(batch)
@@ -133,11 +142,10 @@ def _timed(task: Task, batches: Iterator[Any]) -> dict[str, Any]:
     next(batches)
     while time.perf_counter() < warmed:
         next(batches)
-    count, cpu, started = 0, cpu_seconds(os.getpid()), time.perf_counter()
-    while (took := time.perf_counter() - started) < task.seconds or count < LEAST_BATCHES:
-        next(batches)
-        count += 1
-    patches = count * task.batch
+    calls, patches, cpu, started = 0, 0, cpu_seconds(os.getpid()), time.perf_counter()
+    while (took := time.perf_counter() - started) < task.seconds or calls < LEAST_CALLS:
+        patches += len(next(batches))
+        calls += 1
     measured = {"rate": patches / took, "cpu": (cpu_seconds(os.getpid()) - cpu) / patches}
     held = memory(os.getpid())  # while the contestant still holds what it holds
     return measured | {"pss": held.pss, "own": held.own, "extra": held.own - before.own}

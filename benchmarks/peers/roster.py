@@ -10,12 +10,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Contestant:
-    """`opens` and `form` are functions of `benchmarks.peers`; `aligned` ones read at corners on our chunk grid."""
+    """`opens` and `form` are functions of `benchmarks.peers`.
+
+    `aligned` ones read at corners on our chunk grid; readers are asked for one patch a call, unless `together`.
+    """
 
     name: str
     opens: str
     form: str
     aligned: bool = False
+    together: bool = False
 
 
 def function(path: str) -> Any:
@@ -33,8 +37,8 @@ READERS = (
     Contestant("npy memmap", "in_memory.mapped_reader", "in_memory.form"),
     Contestant("mixio", "ours.reader", "ours.form"),
     Contestant("mixio aligned", "ours.reader", "ours.form", aligned=True),
-    Contestant("mixio batch", "ours.batch_reader", "ours.form"),
-    Contestant("mixio batch aligned", "ours.batch_reader", "ours.form", aligned=True),
+    Contestant("mixio batch", "ours.batch_reader", "ours.form", together=True),
+    Contestant("mixio batch aligned", "ours.batch_reader", "ours.form", aligned=True, together=True),
     Contestant("blosc2 nnU-Net", "blosc2_array.reader", "blosc2_array.form"),
     Contestant("tensorstore", "tensorstore_array.reader", "tensorstore_array.form"),
     Contestant("zarrs", "zarrs_pipeline.reader", "zarrs_pipeline.form"),
