@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import StrMethodFormatter
 
 from benchmarks.measure import Entry
 
@@ -28,10 +31,13 @@ def draw(entries: Sequence[Entry], title: str, path: Path) -> None:
     axes.bar_label(bars, [f" {rate:,.0f}" if rate >= 10 else f" {rate:.1f}" for rate in rates], padding=6)
     axes.set_xscale("log")
     axes.set_xlim(min(rates) / 2, max(rates) * 2.2)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel("patches a second (logarithmic)")
+    kinds = {"mixio": OURS, "peers": PEER, "no file is read": LIMIT}
+    axes.legend(handles=[Patch(color=colour, label=kind) for kind, colour in kinds.items()], loc="lower right")
     axes.margins(y=0.01)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(title.replace("; ", "\n").replace("batches of", "\nbatches of", 1), fontsize=10)
+    figure.suptitle(fill(title, 90), fontsize=10)
     figure.savefig(path, dpi=130)
 
 

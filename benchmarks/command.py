@@ -63,8 +63,10 @@ def known_names(bench: str, text: str) -> list[str]:
 def conditions(task: Task, rounds: int) -> dict[str, str]:
     """What was measured, where, and with which versions."""
     shape, size = ("x".join(map(str, edges)) for edges in (task.shape, task.size))
-    how = "one core, int16" if task.bench == "read" else f"{task.workers} workers or threads, float32 in [0, 1]"
-    what = f"{size} patches of {task.volumes} volumes of {shape}, batches of {task.batch}, {how}"
+    how = "int16, one core"
+    if task.bench == "load":
+        how = f"float32 in [0, 1], batches of {task.batch}, {task.workers} workers or threads"
+    what = f"{size} patches of {task.volumes} volumes of {shape}, {how}"
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     machine = f"{len(os.sched_getaffinity(0))} cores of {models[0].partition(': ')[2]}, load {load} at the end"
