@@ -101,8 +101,12 @@ def ratio(entry: Entry, other: Entry, what: str = "rate") -> float:
 
 
 def table(entries: Sequence[Entry], nifti_bytes: int) -> str:
-    """Ranked, with our ratio to each; then who was left out."""
-    heads = f"{'patches/s':>9} {'quartiles':>15} {'mixio is':>9} {'CPU ms':>7} {'disk':>6} {'PSS MB':>7} {'own MB':>7}"
+    """Ranked, with our ratio to each; then who was left out.
+
+    Processor time is for a patch, disk beside the .nii.gz; `extra` is memory that is no file's, beyond what the process
+    had before it opened anything.
+    """
+    heads = f"{'patches/s':>9} {'quartiles':>15} {'mixio is':>9} {'CPU ms':>7} {'disk':>6} {'PSS MB':>7} {'extra MB':>8}"
     lines = [f"{'':<24} {heads}"]
     ranked = sorted((e for e in entries if e.turns and not e.left_out), key=lambda entry: -entry.median("rate"))
     for entry in ranked:
@@ -112,7 +116,7 @@ def table(entries: Sequence[Entry], nifti_bytes: int) -> str:
         lines.append(
             f"{entry.name:<24} {entry.median('rate'):>9.1f} {low:>7.1f}-{high:<7.1f} {times} "
             f"{1000 * entry.median('cpu'):>7.2f} {entry.disk_bytes / nifti_bytes:>5.2f}x "
-            f"{entry.median('pss') / 1e6:>7.0f} {entry.median('own') / 1e6:>7.0f}"
+            f"{entry.median('pss') / 1e6:>7.0f} {entry.median('extra') / 1e6:>8.0f}"
         )
     lines += [f"left out: {entry.name}: {entry.left_out}" for entry in entries if entry.left_out]
     return "\n".join(lines)

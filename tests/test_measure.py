@@ -15,7 +15,7 @@ from benchmarks.usage import cpu_seconds, memory, tree
 
 
 def entry(name: str, *rates: float, aligned: bool = False) -> Entry:
-    turns = [{"rate": rate, "cpu": 1 / rate, "pss": 2e8, "own": 1e8, "extra": 0} for rate in rates]
+    turns = [{"rate": rate, "cpu": 1 / rate, "pss": 2e8, "own": 1e8, "extra": 1e8} for rate in rates]
     return Entry(name, aligned=aligned, disk_bytes=50, turns=turns)
 
 
