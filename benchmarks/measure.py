@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median, quantiles
 from typing import Any
 
-from benchmarks.peers.roster import BENCHES, MIXIO, function
+from benchmarks.peers.roster import BENCHES, LIMITS, MIXIO, function
 from benchmarks.run import Task
 
 TIME_LIMIT = 600
@@ -89,32 +89,38 @@ def _try(entry: Entry, task: Task) -> None:
 
 def ours(entries: Sequence[Entry], aligned: bool = False) -> Entry | None:
     """The one that others are compared with."""
+    return first_of(entries, [f"{name} aligned" if aligned else name for name in MIXIO])
+
+
+def first_of(entries: Sequence[Entry], names: Sequence[str]) -> Entry | None:
+    """The entry of the first of these names that was measured."""
     by_name = {entry.name: entry for entry in entries if not entry.left_out and entry.turns}
-    names = [f"{name} aligned" if aligned else name for name in MIXIO]
     return next((by_name[name] for name in names if name in by_name), None)
 
 
 def ratio(entry: Entry, other: Entry, what: str = "rate") -> float:
-    """How many times the other an entry is, round by round."""
+    """How many times the other's an entry's figure is, round by round."""
     pairs = zip(entry.values(what), other.values(what), strict=True)
     return median(mine / theirs for mine, theirs in pairs)
 
 
 def table(entries: Sequence[Entry], nifti_bytes: int) -> str:
-    """Ranked, with our ratio to each; then who was left out.
+    """Ranked, with our ratio to each, and the share of the in-memory crop; then who was left out.
 
     Processor time is for a patch, disk beside the .nii.gz; `extra` is memory that is no file's, beyond what the process
     had before it opened anything.
     """
-    heads = f"{'patches/s':>9} {'quartiles':>15} {'mixio is':>9} {'CPU ms':>7} {'disk':>6} {'PSS MB':>7} {'extra MB':>8}"
-    lines = [f"{'':<24} {heads}"]
+    heads = f"{'patches/s':>9} {'quartiles':>15} {'mixio is':>9} {'of limit':>8} {'CPU ms':>7} {'disk':>6}"
+    lines = [f"{'':<24} {heads} {'PSS MB':>7} {'extra MB':>8}"]
+    limit = first_of(entries, LIMITS)
     ranked = sorted((e for e in entries if e.turns and not e.left_out), key=lambda entry: -entry.median("rate"))
     for entry in ranked:
         low, high = entry.quartiles()
         base = ours(entries, entry.aligned) or ours(entries)
         times = f"{ratio(base, entry):>8.2f}x" if base else f"{'-':>9}"
+        share = f"{ratio(entry, limit):>8.2f}" if limit else f"{'-':>8}"
         lines.append(
-            f"{entry.name:<24} {entry.median('rate'):>9.1f} {low:>7.1f}-{high:<7.1f} {times} "
+            f"{entry.name:<24} {entry.median('rate'):>9.1f} {low:>7.1f}-{high:<7.1f} {times} {share} "
             f"{1000 * entry.median('cpu'):>7.2f} {entry.disk_bytes / nifti_bytes:>5.2f}x "
             f"{entry.median('pss') / 1e6:>7.0f} {entry.median('extra') / 1e6:>8.0f}"
         )

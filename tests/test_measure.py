@@ -29,10 +29,16 @@ def test_aligned_contestants_are_compared_with_ours_aligned() -> None:
     assert ours(entries, aligned=True) is entries[1]
 
 
+def test_the_table_says_what_share_of_the_in_memory_crop_is_reached() -> None:
+    lines = table([entry("zarrs", 6, 7), entry("in-memory crop", 20, 28)], nifti_bytes=100).splitlines()
+    assert lines[1].split()[:5] == ["in-memory", "crop", "24.0", "22.0-26.0", "-"]
+    assert lines[2].split()[:5] == ["zarrs", "6.5", "6.2-6.8", "-", "0.28"]
+
+
 def test_the_table_ranks_and_says_who_was_left_out() -> None:
     out = Entry("litdata", left_out="litdata is not installed")
     lines = table([entry("zarrs", 5, 7), out, entry("mixio", 20, 21)], nifti_bytes=100).splitlines()
-    assert lines[1].split() == ["mixio", "20.5", "20.2-20.8", "1.00x", "48.81", "0.50x", "200", "100"]
+    assert lines[1].split() == ["mixio", "20.5", "20.2-20.8", "1.00x", "-", "48.81", "0.50x", "200", "100"]
     assert lines[2].split()[:4] == ["zarrs", "6.0", "5.5-6.5", "3.50x"]
     assert lines[3] == "left out: litdata: litdata is not installed"
 

@@ -31,6 +31,9 @@ def function(path: str) -> Any:
 MIXIO = ("mixio threads", "mixio", "mixio batch", "mixio DataLoader spawn")
 """Others are compared with the first of these that takes part; aligned ones with the one of that name."""
 
+LIMITS = ("in-memory crop", "in-memory threads")
+"""What no store can reach."""
+
 READERS = (
     Contestant("in-memory crop", "in_memory.reader", "in_memory.form"),
     Contestant("in-memory crop aligned", "in_memory.reader", "in_memory.form", aligned=True),
