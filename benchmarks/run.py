@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,9 @@ def main(action: str, options: str) -> None:
     print(json.dumps(answer(action, Task(**json.loads(options)))), flush=True)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise for workers that die
     for child in reversed(tree(os.getpid())[1:]):
-        os.kill(child, signal.SIGKILL)
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            if "resource_tracker" not in Path(f"/proc/{child}/cmdline").read_text():  # that frees shared memory after us
+                os.kill(child, signal.SIGKILL)
     os._exit(0)
 
 
