@@ -168,7 +168,7 @@ def main(action: str, options: str) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise for workers that die
     for child in reversed(tree(os.getpid())[1:]):
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            if "resource_tracker" not in Path(f"/proc/{child}/cmdline").read_text():  # that frees shared memory after us
+            if "resource_tracker" not in Path(f"/proc/{child}/cmdline").read_text():  # it frees shared memory
                 os.kill(child, signal.SIGKILL)
     os._exit(0)
 
