@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+PEERS := .venv-bench
+COMPILED := $(wildcard mixio/csrc/*)
 OUT ?= $(if $(SOURCES),demo-sources,demo)
 JOBS ?= 2
 
@@ -19,13 +21,22 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy mixio
 
-bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks.bench_read
-	$(BIN)/python -m benchmarks.bench_mixture
+bench: $(PEERS)/installed
+	mkdir -p bench
+	$(PEERS)/bin/python -m benchmarks.bench_read --folder bench/corpus --json bench/read.json --chart bench/read.png
+	$(PEERS)/bin/python -m benchmarks.bench_loader --folder bench/corpus --json bench/loader.json --chart bench/loader.png
+	$(PEERS)/bin/python -m benchmarks.bench_mixture
 
 # torch goes first and pinned, so that no other package chooses its release.
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+$(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt $(COMPILED)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,webdataset,dicom,itk,cloud,dask,dev]'
 	touch $(INSTALLED)
+
+# The peers have an environment of their own: their pins fight with those of the tests.
+$(PEERS)/installed: setup.cfg setup.py pyproject.toml constraints-bench.txt $(COMPILED)
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-bench.txt torch
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-bench.txt -e '.[bench]'
+	touch $(PEERS)/installed

@@ -21,7 +21,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bench_read import make_volume
+from benchmarks.corpus import write_volume
 from mixio.blob import Grid, encode_shard
 from mixio.codec import Codec
 from mixio.patches import Patch, read_patches
@@ -29,6 +29,7 @@ from mixio.row import Blob
 from mixio.shards import ShardCache
 from mixio.stores.storage import storage_of
 
+SHAPE = (320, 320, 256)
 EDGE, PATCHES = 96, 12
 CHUNKS = (
     (24,) * 3,
@@ -154,7 +155,9 @@ def study(path: Path, folder: Path, rounds: int) -> list[dict[str, float]]:
 def main(volumes: tuple[Path, ...], rounds: int) -> None:
     """Study chunks and codecs on a CT-like volume and on VOLUMES of integers."""
     with tempfile.TemporaryDirectory() as name:
-        paths = [make_volume(Path(name) / "made"), *volumes]
+        made = Path(name) / "made.nii.gz"
+        write_volume(made, 0, SHAPE)
+        paths = [made, *volumes]
         found = []
         for number, path in enumerate(paths):
             folder = Path(name) / str(number)

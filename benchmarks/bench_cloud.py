@@ -27,16 +27,18 @@ from urllib.request import urlopen
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.bench_read import SHAPE, SIZE, Corner, make_volume
+from benchmarks.corpus import write_volume
 from mixio.convert import convert
 from mixio.settings import Settings
 from mixio.store import Store, open_store
 from mixio.stores import ranges
 
+SHAPE, SIZE = (320, 320, 256), (96, 96, 96)
 LATENCY = 0.020
 TURNS = 3
 PATCHES = 32
 THREADS = (1, 4, 16)
+Corner = tuple[int, int, int]
 
 
 class Server(ThreadingHTTPServer):
@@ -153,8 +155,10 @@ def turn(way: Way, url: str, folder: Path, corners: list[Corner], expected: list
 
 def measure(folder: Path) -> list[Way]:
     """Make the store, read it in all ways."""
-    nifti = make_volume(folder)
-    convert(nifti.parents[1], folder / "store", settings=Settings(val_fraction=0), jobs=1)
+    sources = folder / "in" / "abdomen-ct"
+    sources.mkdir(parents=True)
+    write_volume(sources / "case.nii.gz", 0, SHAPE)
+    convert(folder / "in", folder / "store", settings=Settings(val_fraction=0), jobs=1)
     local, rng, found = open_store(folder / "store"), np.random.default_rng(1), ways()
     (name,) = local.names()
     with served(folder / "store") as url:

@@ -1,0 +1,1 @@
+"""One file a contestant: how it prepares the volumes, and how it reads patches or delivers batches, at its best."""
