@@ -79,13 +79,20 @@ class _Shelf:
                 return None
             try:
                 task = next(self.tasks)
-            except StopIteration:
-                self.exhausted = True
-                self.filled.notify_all()
-                self.room.notify_all()
+            except BaseException as error:
+                self._finish(error)
                 return None
             self.begun += 1
             return self.begun - 1, task
+
+    def _finish(self, error: BaseException) -> None:
+        """There is no next task; an error of the tasks comes in its place."""
+        if not isinstance(error, StopIteration):
+            self.outcomes[self.begun] = None, error
+            self.begun += 1
+        self.exhausted = True
+        self.filled.notify_all()
+        self.room.notify_all()
 
     def put(self, number: int, outcome: _Outcome) -> None:
         with self.filled:

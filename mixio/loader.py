@@ -210,6 +210,7 @@ class _OneThreadEach:
     def __call__(self) -> None:
         if not hasattr(self._seen, "by_this_thread"):
             self._seen.by_this_thread = True
+            torch.get_num_threads()  # or torch would set the usual number at its first use in this thread
             torch.set_num_threads(1)
             # That also became what threads begin with that have not used torch yet; another thread puts it right.
             other = threading.Thread(target=torch.set_num_threads, args=(self._usual,), daemon=True)
