@@ -136,7 +136,10 @@ def test_a_forked_child_is_told_and_can_iterate_anew():
 
 @pytest.mark.parametrize(("ending", "code"), [("sys.exit(7)", 7), ("raise ValueError", 1), ("", 0)])
 def test_a_program_that_ends_in_the_middle_ends_with_its_own_code(ending, code):
-    program = f"import sys\nfrom mixio.ahead import Ahead\na = Ahead(str, range(10**9), threads=3, depth=5)\nnext(a)\n{ending}"
+    start = (
+        "import sys\nfrom mixio.ahead import Ahead\nahead = Ahead(str, range(10**9), threads=3, depth=5)\nnext(ahead)"
+    )
+    program = f"{start}\n{ending}"
     done = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True, text=True)
     assert done.returncode == code
     assert ("ValueError" in done.stderr) == (code == 1)
