@@ -122,3 +122,21 @@ def test_numpy_sees_the_values_in_a_worker(small_store):
     (one, _), (two, _) = next(iter(loader))
     assert np.array_equal(one, dataset[0]["image"][0])
     assert np.array_equal(two, dataset[1]["image"][0])
+
+
+class Doubled(torch.utils.data.Dataset):
+    """Somebody's data set around ours, that changes images in place."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __getitem__(self, g):
+        sample = self.dataset[g]
+        sample["image"].mul_(2)
+        return sample
+
+
+def test_what_is_changed_in_a_worker_arrives_changed(small_store):
+    dataset = of_store(small_store)
+    (batch,) = DataLoader(Doubled(dataset), 3, sampler=range(3), num_workers=1)
+    assert torch.equal(batch["image"], 2 * dataset.read_batch(range(3))["image"])
