@@ -13,6 +13,7 @@ _HOME = {
     "Ledger": "mixio.ledger",
     "Mixture": "mixio.mixture",
     "MixtureDataset": "mixio.dataset",
+    "MixtureLoader": "mixio.loader",
     "MixtureSampler": "mixio.dataset",
     "Volume": "mixio.volume",
     "open_store": "mixio.store",
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mixio.dataset import MixtureDataset as MixtureDataset
     from mixio.dataset import MixtureSampler as MixtureSampler
     from mixio.ledger import Ledger as Ledger
+    from mixio.loader import MixtureLoader as MixtureLoader
     from mixio.mixture import Mixture as Mixture
     from mixio.store import open_store as open_store
     from mixio.stores.tar import webdataset_decoder as webdataset_decoder

@@ -24,6 +24,7 @@ from mixio.crops import Crop, Crops, PatchStore, checked_windows
 from mixio.damaged import DamagedVolumes
 from mixio.draws import Draw, augmentation_seed, volume_of
 from mixio.errors import AllocationError, InvalidArgument, require
+from mixio.late import Stored
 from mixio.mixture import Mixture
 from mixio.normalize import Window
 from mixio.volume import Shape
@@ -31,6 +32,7 @@ from mixio.volume import Shape
 try:
     import torch
     import torch.distributed
+    import torch.utils.data
     from torch.utils.data import Dataset, DistributedSampler
 except ImportError as error:
     raise require("torch", "torch") from error
@@ -169,13 +171,19 @@ class MixtureDataset(Dataset[Any]):
 
     def _samples(self, planned: Sequence[Draw]) -> list[dict[str, Any]]:
         assert self.crops is not None
-        # An array of its own for each: a kept sample does not keep its batch, nor is it sent with all of it.
-        images = [np.empty(self.patch_size, np.float32) for _ in planned]
+        images: list[torch.Tensor]
+        if self.transform is None and torch.utils.data.get_worker_info() is not None:
+            crops = self.crops.read(planned)
+            images = [Stored(crop.voxels, crop.linear) for crop in crops]
+        else:
+            # An array of its own for each: a kept sample does not keep its batch.
+            crops = self.crops.read(planned, out=[np.empty(self.patch_size, np.float32) for _ in planned])
+            images = [torch.from_numpy(crop.voxels)[None] for crop in crops]
         samples = []
-        for draw, crop in zip(planned, self.crops.read(planned, out=images), strict=True):
+        for draw, crop, image in zip(planned, crops, images, strict=True):
             columns = _columns(draw, crop, fault=self.replaces)
             tensors = {"corner": torch.tensor(crop.corner), "valid": torch.tensor(crop.valid)}
-            samples.append({"image": torch.from_numpy(crop.voxels)[None], **columns, **tensors})
+            samples.append({"image": image, **columns, **tensors})
         return samples
 
     @property

@@ -39,7 +39,7 @@ def commands(language: str, block: str) -> list[list[str]]:
 @pytest.mark.slow
 def test_every_block_of_the_readme_runs(tmp_path: Path) -> None:
     write_corpus(tmp_path, scale=0.4)
-    assert len(blocks()) == 4
+    assert len(blocks()) == 5
     for language, block in blocks():
         for command in commands(language, block):
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -17,7 +17,7 @@ from tools.options import ModelOptions, TrainOptions
 from tools.runlog import read_events, read_runs
 from tools.schedule import learning_rate
 from tools.shares import shares_of
-from tools.train import build, config_event, main, train
+from tools.train import Stopwatch, build, config_event, main, train
 
 TINY = ModelOptions(patch_size=8, width=12, layers=1, heads=2, decoder_width=12, decoder_layers=1, decoder_heads=2)
 SHORT = TrainOptions(model=TINY, draws=64, batch_size=16, eval_crops=4, log_every=2)
@@ -265,3 +265,25 @@ def test_the_command_tells_what_was_replaced(damaged, tmp_path):
 def test_an_unknown_way_with_faults_is_refused():
     with pytest.raises(InvalidArgument, match="on_fault must be raise or replace, got skip"):
         TrainOptions(on_fault="skip")
+
+
+def test_the_number_of_threads_changes_nothing(small_store, held_out):
+    one = events_of(small_store, replace(SHORT, threads=1), held_out=held_out)
+    three = events_of(small_store, replace(SHORT, threads=3), held_out=held_out)
+    assert losses(one) == losses(three)
+    assert one[0]["training"] == three[0]["training"]
+
+
+def test_the_time_spent_waiting_for_data_is_counted(small_store, held_out, monkeypatch):
+    result = events_of(small_store, held_out=held_out)[-1]
+    assert 0 < result["waiting"] < result["seconds"]
+    clock = iter([0, 1, 5, 7, 20, 23])  # waits of 1, 2 and 3 seconds, work of 4 and 13
+    monkeypatch.setattr("tools.train.time.perf_counter", clock.__next__)
+    watch = Stopwatch("ab")
+    assert list(watch) == ["a", "b"]
+    assert watch.seconds == 6
+
+
+def test_the_command_says_how_long_it_waited(small_store, tmp_path):
+    done = CliRunner().invoke(main, [small_store.path, "--mixture", "uniform", "--runs", str(tmp_path), *FLAGS])
+    assert "waited for data: " in done.output

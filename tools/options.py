@@ -16,7 +16,7 @@ from mixio.errors import InvalidArgument
 from models.mae import MAEConfig, MaskedAutoencoder
 from models.vit import ViTConfig
 
-EXECUTION = {"device", "workers", "on_fault", "eval_every", "log_every"}
+EXECUTION = {"device", "workers", "threads", "on_fault", "eval_every", "log_every"}
 
 
 def _flag(default: Any, text: str) -> Any:
@@ -86,7 +86,8 @@ class TrainOptions:
     eval_crops: int = _flag(64, "Held-out crops of each domain.")
     eval_every: int = _flag(0, "Also measure the held-out losses every so many steps; 0: at the end only.")
     log_every: int = _flag(20, "Steps between two lines of the log.")
-    workers: int = _flag(0, "Processes that read patches; 0 reads in the training process.")
+    workers: int = _flag(0, "Processes that read patches, through a DataLoader; 0: threads of this one.")
+    threads: int = _flag(0, "Threads that read patches when there are no workers; 0: one for each processor.")
     on_fault: str = _flag("raise", "Damaged bytes: raise stops the run, replace draws another volume of the domain.")
     device: str = _flag("auto", "cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
 
@@ -104,6 +105,7 @@ class TrainOptions:
             ("log_every", 1),
             ("eval_every", 0),
             ("workers", 0),
+            ("threads", 0),
             ("weight_decay", 0),
         ):
             if not lowest <= getattr(self, name) < math.inf:

@@ -10,7 +10,7 @@ machine. One process and one device; there is no resuming, for runs of this kind
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from mixio.dataset import MixtureDataset, MixtureSampler
 from mixio.errors import InvalidArgument, MixioError
 from mixio.ledger import Ledger
+from mixio.loader import MixtureLoader
 from mixio.mixture import Mixture
 from mixio.store import Store, open_store
 from models.checkpoint import save_checkpoint
@@ -41,15 +42,16 @@ Emit = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a run: the model, the held-out loss of each domain, what was delivered, the sampler's
-    state.
+    """What came of a run: the model, the held-out loss of each domain, what was delivered, the loader's state, and
+    how many of the seconds the training waited for data.
     """
 
     mae: MaskedAutoencoder
     loss: dict[str, float]
     ledger: Ledger
     seconds: float
-    sampler: dict[str, Any]
+    waiting: float
+    data: dict[str, Any]
 
 
 def train(
@@ -76,14 +78,7 @@ def train(
         foreground=options.foreground,
         on_fault=options.on_fault,
     )
-    sampler = MixtureSampler(dataset, num_samples=options.draws, batch_size=options.batch_size)
-    loader = DataLoader(
-        dataset,
-        batch_size=options.batch_size,
-        sampler=sampler,
-        num_workers=options.workers,
-        generator=torch.Generator().manual_seed(options.seed),  # or it would draw from the global one
-    )
+    loader = _loader(dataset, options)
     ledger = Ledger(dataset.mixture, {domain: len(names) for domain, names in dataset.volumes.items()})
     mae = build(options).to(device)
     optimizer = _optimizer(mae, options)
@@ -91,7 +86,8 @@ def train(
     where = str(Path(store.path).resolve())
     emit({**config_event(store, shares, options), "store": where, "host": _host(device)})
     start, losses = time.perf_counter(), []
-    for step, batch in enumerate(loader, start=1):
+    batches = Stopwatch(loader)
+    for step, batch in enumerate(batches, start=1):
         _set_rate(optimizer, step, options)
         losses.append(_step(mae, batch, optimizer, options.clip))
         ledger.observe(batch)
@@ -106,8 +102,38 @@ def train(
     draws = {domain: ledger.draws[domain] for domain in store.domains}
     loss = held_out.losses(mae)
     unique = {domain: _patches(store, domain, options) for domain in store.domains}
-    emit({"event": "result", "draws": draws, "unique": unique, "loss": loss, "seconds": seconds})
-    return Trained(mae, loss, ledger, seconds, sampler.state_dict(consumed=options.draws))
+    result = {"event": "result", "draws": draws, "unique": unique, "loss": loss, "seconds": seconds}
+    emit({**result, "waiting": batches.seconds})
+    sampler = MixtureSampler(dataset, num_samples=options.draws, batch_size=options.batch_size)
+    return Trained(mae, loss, ledger, seconds, batches.seconds, sampler.state_dict(consumed=options.draws))
+
+
+class Stopwatch:
+    """Iterates, and counts the seconds that the loop waits for what comes next."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.items, self.seconds = items, 0.0
+
+    def __iter__(self) -> Iterator[Any]:
+        began = time.perf_counter()
+        for item in self.items:
+            self.seconds += time.perf_counter() - began
+            yield item
+            began = time.perf_counter()
+        self.seconds += time.perf_counter() - began
+
+
+def _loader(dataset: MixtureDataset, options: TrainOptions) -> Iterable[Any]:
+    run = {"num_samples": options.draws, "batch_size": options.batch_size}
+    if not options.workers:
+        return MixtureLoader(dataset, **run, threads=options.threads or None)
+    return DataLoader(
+        dataset,
+        batch_size=options.batch_size,
+        sampler=MixtureSampler(dataset, **run),
+        num_workers=options.workers,
+        generator=torch.Generator().manual_seed(options.seed),  # or it would draw from the global one
+    )
 
 
 def build(options: TrainOptions) -> MaskedAutoencoder:
@@ -219,14 +245,16 @@ def main(
     trained = train(opened, shares, options, emit=emit)
     if checkpoint:
         metadata = {"run": name, "shares": shares, "draws": options.draws, "seed": options.seed}
-        save_checkpoint(checkpoint, trained.mae, metadata=metadata, data=trained.sampler)
+        save_checkpoint(checkpoint, trained.mae, metadata=metadata, data=trained.data)
     if as_json:
         summary = {"log": str(log), "checkpoint": checkpoint, "loss": trained.loss, "seconds": trained.seconds}
+        summary["waiting"] = trained.waiting
         click.echo(json.dumps({**summary, "mixture": trained.ledger.summary()}))
         return
     click.echo(f"delivered: {trained.ledger.line()}")
     for domain, loss in trained.loss.items():
         click.echo(f"held-out loss {domain}: {loss:.5f}")
+    click.echo(f"waited for data: {trained.waiting / trained.seconds:.1%} of {trained.seconds:.1f} s")
     click.echo(f"wrote {log}" + (f" and {checkpoint}" if checkpoint else ""))
     click.echo(f"next: python -m tools.sweep {store} --runs {runs}   (more mixtures, to fit laws to)")
 

@@ -1,0 +1,234 @@
+"""Batches of a mixture, read ahead by threads of the training process.
+
+    loader = MixtureLoader(dataset, num_samples=10**6, batch_size=4)
+    for batch in loader:
+        ...
+        checkpoint["data"] = loader.state_dict()
+
+The batches are those of `DataLoader(dataset, batch_size, sampler=MixtureSampler(...))`, bit for bit. Reading,
+checksums, decompression and normalisation release the interpreter's lock, so threads do them side by side; each batch
+is assembled in the memory that the model gets, while a `DataLoader` copies it between processes. Python that holds the
+lock, as most transforms and other people's data sets do, is faster in a `DataLoader` with workers.
+"""
+
+import copy
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixio.ahead import Ahead
+from mixio.dataset import MixtureDataset, MixtureSampler
+from mixio.device import Arriving, Upload
+from mixio.errors import InvalidArgument, require
+
+try:
+    import torch
+    from torch.utils.data import default_collate
+except ImportError as error:
+    raise require("torch", "torch") from error
+
+REMOTE_THREADS = 16
+"""Threads for a store in a bucket, which mostly wait."""
+
+
+class MixtureLoader:
+    """Iterates over one rank's batches of a run, from the position last loaded to its end.
+
+    `num_samples`, `batch_size`, `rank` and `num_replicas` are those of `MixtureSampler`. `threads` is by default one
+    for each processor that this process may use, `REMOTE_THREADS` for a store in a bucket; they are started when
+    iterating begins. At most `prefetch` batches (by default twice `threads`) are begun before they are asked for; that
+    many lie in memory, and those that the training loop holds. A batch is the loop's to keep or to change: its memory
+    is used again only when nothing refers to it any more.
+
+    With `device`, images come there as stored integers and are normalized there, for CUDA on a stream beside the
+    training step (see `mixio.device`); the rest of the batch stays on the CPU. It needs a store and no transform.
+
+    What fails in a thread is raised in the loop at the place of its batch, and ends the iteration. Breaking out of
+    the loop ends the threads; each finishes the batch that it has in hand. `close()` of the iterator does the same.
+    """
+
+    def __init__(
+        self,
+        dataset: MixtureDataset,
+        *,
+        num_samples: int,
+        batch_size: int,
+        rank: int | None = None,
+        num_replicas: int | None = None,
+        threads: int | None = None,
+        prefetch: int | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.sampler = MixtureSampler(
+            dataset, num_samples=num_samples, batch_size=batch_size, rank=rank, num_replicas=num_replicas
+        )
+        self.threads = _at_least_one("threads", _threads_for(dataset) if threads is None else threads)
+        self.prefetch = _at_least_one("prefetch", 2 * self.threads if prefetch is None else prefetch)
+        self.device = None if device is None else torch.device(device)
+        if self.device is not None and not _is_plain(dataset):
+            raise InvalidArgument("device needs a store and no transform; move the batches to it in the loop")
+        self._progress = _Progress(self.sampler)
+
+    def __iter__(self) -> "_Batches":
+        self._progress = _Progress(copy.copy(self.sampler))
+        return _Batches(self, self._progress)
+
+    def __len__(self) -> int:
+        """Batches of this rank from the position last loaded to the end of the run."""
+        return len(self.sampler) // self.batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing changes: a run has no epochs. Frameworks call this on whatever they iterate over."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The run's position, to be saved as JSON: all batches that the loop has received, of every rank.
+
+        Taken in the loop's body, it counts the batch that the body works on; a run that loads it goes on with the next
+        one. That is the convention of torchdata's `StatefulDataLoader`. Batches read ahead do not count. All ranks have
+        the same state as long as they make the same steps, and `MixtureSampler` takes it as well.
+        """
+        return self._progress.state()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a run stopped, with any world size, batch size and threads; refuses the state of other draws.
+
+        What is being iterated over goes on as it was; the next iteration begins there.
+        """
+        self.sampler.load_state_dict(state)
+        self._progress = _Progress(self.sampler)
+
+
+class _Progress:
+    """How many batches one iteration has handed to the loop."""
+
+    def __init__(self, sampler: MixtureSampler) -> None:
+        self.sampler, self.batches = sampler, 0
+
+    def state(self) -> dict[str, Any]:
+        step = self.sampler.batch_size * self.sampler.num_replicas
+        return self.sampler.state_dict(consumed=self.sampler.start + self.batches * step)
+
+
+class _Batches(Iterator[Any]):
+    """One iteration of a `MixtureLoader`."""
+
+    def __init__(self, loader: MixtureLoader, progress: _Progress) -> None:
+        self._progress = progress
+        draws, size = iter(progress.sampler), loader.batch_size
+        tasks = iter(lambda: tuple(islice(draws, size)), ())
+        self._ahead = Ahead(_assembly(loader), tasks, threads=loader.threads, depth=loader.prefetch)
+
+    def __next__(self) -> Any:
+        batch = next(self._ahead)
+        if isinstance(batch, dict) and isinstance(batch.get("image"), Arriving):
+            batch["image"] = batch["image"].arrived()
+        self._progress.batches += 1
+        return batch
+
+    def close(self) -> None:
+        """End the threads and wait for them."""
+        self._ahead.close()
+
+
+def _assembly(loader: MixtureLoader) -> "_Direct | _Uploaded | _Collated":
+    if loader.device is not None:
+        return _Uploaded(loader.dataset, Upload(loader.device))
+    return _Direct(loader.dataset, loader.batch_size) if _is_plain(loader.dataset) else _Collated(loader.dataset)
+
+
+class _Direct:
+    """Batches of a store, read into memory that was used before."""
+
+    def __init__(self, dataset: MixtureDataset, batch_size: int) -> None:
+        self.dataset = dataset
+        self.buffers = Buffers((batch_size, 1, *dataset.patch_size))
+
+    def __call__(self, draws: Sequence[int]) -> Any:
+        return self.dataset.read_batch(draws, out=self.buffers.take())
+
+
+class _Uploaded:
+    """Batches of a store, brought to a device as they are stored."""
+
+    def __init__(self, dataset: MixtureDataset, upload: Upload) -> None:
+        self.dataset, self.upload, self.alone = dataset, upload, _OneThreadEach()
+
+    def __call__(self, draws: Sequence[int]) -> Any:
+        self.alone()
+        batch = self.dataset.read_batch(draws, raw=True)
+        image = self.upload(batch["image"], batch.pop("linear"))
+        return {**batch, "image": image}
+
+
+class _Collated:
+    """Batches of whatever the data set gives, transform and all."""
+
+    def __init__(self, dataset: MixtureDataset) -> None:
+        self.dataset, self.alone = dataset, _OneThreadEach()
+
+    def __call__(self, draws: Sequence[int]) -> Any:
+        self.alone()
+        return default_collate(self.dataset.__getitems__(draws))
+
+
+class Buffers:
+    """Float32 arrays of one shape that are given out again once nothing refers to them.
+
+    Fresh memory costs a page fault for each 4 KiB, more time than it takes to fill it.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, kept: int = 8) -> None:
+        self.shape = shape
+        self._free: deque[npt.NDArray[np.float32]] = deque(maxlen=kept)
+
+    def take(self) -> npt.NDArray[np.float32]:
+        """An array with any values; a tensor made of it holds it for as long as any view of the tensor is held."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty(self.shape, np.float32)
+        lent = memory[...]
+        weakref.finalize(lent, self._free.append, memory).atexit = False
+        return lent
+
+
+class _OneThreadEach:
+    """Keeps torch from giving every thread of ours a team of threads of its own."""
+
+    def __init__(self) -> None:
+        self._usual, self._seen = torch.get_num_threads(), threading.local()
+
+    def __call__(self) -> None:
+        if not hasattr(self._seen, "by_this_thread"):
+            self._seen.by_this_thread = True
+            torch.get_num_threads()  # or torch would set the usual number at its first use in this thread
+            torch.set_num_threads(1)
+            # That also became what threads begin with that have not used torch yet; another thread puts it right.
+            other = threading.Thread(target=torch.set_num_threads, args=(self._usual,), daemon=True)
+            other.start()
+            other.join()
+
+
+def _is_plain(dataset: MixtureDataset) -> bool:
+    return dataset.crops is not None and dataset.transform is None
+
+
+def _threads_for(dataset: MixtureDataset) -> int:
+    if "://" in getattr(dataset.source, "path", ""):
+        return REMOTE_THREADS
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise InvalidArgument(f"{name} must be at least 1, got {value}")
+    return value
