@@ -1,4 +1,4 @@
-"""What a disk delivers from the store's own files, past the page cache: the limit of whoever reads it for the first time.
+"""What a disk delivers from the store's own files, past the page cache: the limit of a first reading.
 
 The cache is bypassed by O_DIRECT where the file system takes it; else every range is dropped from the cache before it
 is read, and believed only if the system then counts as many bytes fetched from a disk as were asked for.

@@ -1,5 +1,6 @@
 """The picture: patches a second against workers or threads, with the limits as dashed lines."""
 
+from math import log
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,7 @@ def save_figure(results: Results, path: Path) -> None:
             axes.errorbar(
                 counts, rates, bars, marker=_MARKERS[name], color=_COLORS[name], label=_LABELS[name], capsize=3
             )
-        for name, rate in results.limit_lines().items():
-            axes.axhline(rate, linestyle="--", linewidth=1, color="#777777")
-            axes.annotate(
-                f" {name}: {rate:,.0f}",
-                (1, rate),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=8.5,
-                annotation_clip=False,
-            )
+        _limits(axes, results)
         _finish(axes, results)
         figure.savefig(path)
 
@@ -54,14 +46,40 @@ def _series(results: Results) -> dict[str, list[tuple[int, Any]]]:
     return {name: sorted(rows, key=lambda row: row[0]) for name, rows in series.items()}
 
 
+def apart(places: list[float], gap: float) -> list[float]:
+    """Rising places, moved up as little as keeps each at least `gap` above the one before.
+
+    >>> apart([0.25, 0.25, 0.75], 0.25)
+    [0.25, 0.5, 0.75]
+    """
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + gap) if moved else place)
+    return moved
+
+
+def _limits(axes: Any, results: Results) -> None:
+    """Dashed lines, their names beside the axes so far apart that they can be read."""
+    lines = sorted(results.limit_lines().items(), key=lambda item: item[1])
+    series = [spread for rows in _series(results).values() for _, spread in rows]
+    low = min(rate for rate in [*(rate for _, rate in lines), *(spread.low for spread in series)] if rate > 0) / 1.4
+    high = 1.4 * max([*(rate for _, rate in lines), *(spread.high for spread in series)])
+    axes.set(yscale="log", ylim=(low, high))
+    places = apart([log(rate / low) / log(high / low) for _, rate in lines], 0.045)
+    for (name, rate), place in zip(lines, places, strict=True):
+        axes.axhline(rate, linestyle="--", linewidth=1, color="#777777", zorder=0)
+        axes.text(1.01, place, f"{name}: {rate:,.0f}", transform=axes.transAxes, va="center", fontsize=8.5)
+
+
 def _finish(axes: Any, results: Results) -> None:
     counts = sorted({count for rows in _series(results).values() for count, _ in rows})
     if max(counts) > 8:
         axes.set_xscale("symlog", base=2, linthresh=1)
     axes.set_xticks(counts, [str(count) for count in counts])
     size = " x ".join(map(str, results.patch_size))
-    axes.set(xlabel="worker processes, or threads", ylabel=f"patches/s of {size} voxels, log scale", yscale="log")
+    axes.set(xlabel="worker processes, or threads", ylabel=f"patches/s of {size} voxels, log scale")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:,.0f}" if str(value)[0] in "25" else "")
-    axes.set_title(f"{Path(results.store).name}: {len(counts) and results.machine['processor']}", fontsize=10)
+    machine = results.machine
+    axes.set_title(f"{Path(results.store).name} on {machine['processor']}, {machine['cores']} cores", fontsize=10)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from tools.bench_system import cores, deaf_children
 from tools.bench_turns import Spread, in_turns, rate_of, spread_of
 
 _COPIED = 2**26
-_MARGIN = 160
-"""Voxels by which the volume in memory is longer than a patch: several times the processor's caches in all."""
+_MARGIN = 256
+"""Voxels by which the volume in memory is longer than a patch, so that it is larger than most caches."""
+_TARGETS = 32
+"""Patches that are filled in turn: who trains has many in flight, and not in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,11 @@ def measure_memory(size: Shape, *, seconds: float) -> Memory:
 
 
 def _cropper(volume: np.ndarray, size: Shape, seed: int) -> Callable[[], float]:
-    rng, target = np.random.default_rng(seed), np.empty(size, volume.dtype)
+    rng, targets = np.random.default_rng(seed), cycle(np.ones((_TARGETS, *size), volume.dtype))
 
     def crop() -> float:
         x, y, z = (int(rng.integers(_MARGIN + 1)) for _ in size)
-        np.copyto(target, volume[x : x + size[0], y : y + size[1], z : z + size[2]])
+        np.copyto(next(targets), volume[x : x + size[0], y : y + size[1], z : z + size[2]])
         return 1.0
 
     return crop
@@ -111,8 +113,3 @@ def _pipe(size: Shape, dtype: torch.dtype, batch_size: int, workers: int) -> Ite
         yield batches
     finally:
         batches._shutdown_workers()
-
-
-def patch_megabytes(size: Shape) -> float:
-    """What a patch weighs as float32, in MB."""
-    return prod(size) * 4 / 1e6

@@ -1,7 +1,7 @@
 """Loaders end to end: normalised float32 batches as a training loop gets them, and how long it waits for each.
 
 All loaders are opened once and take turns; before its turn a loader hands over what it had prefetched, untimed. A step
-of the model is emulated by sleeping, which takes no processor from the loader, as a step on a GPU takes little.
+of a model is emulated by sleeping, which takes no processor from the loader, as a step on a GPU takes little.
 """
 
 import os
@@ -144,7 +144,7 @@ def _threads(work: Work, count: int) -> Iterator[Contestant]:
     try:
         yield Contestant(THREADS, count, batches, (), 2 * count)
     finally:
-        loader.close()
+        batches.close()
 
 
 def _turn(loader: Contestant, step: float, *, most: int = _MANY) -> Callable[[float], Turn]:
@@ -153,6 +153,9 @@ def _turn(loader: Contestant, step: float, *, most: int = _MANY) -> Callable[[fl
     def turn(limit: float) -> Turn:
         for _ in range(loader.ahead):
             next(loader.batches)
+        for _ in range(loader.ahead if step else 0):  # so that it is as far ahead as in the middle of a run
+            next(loader.batches)
+            time.sleep(step)
         cpu, patches, waits = cpu_of(everyone), 0, []
         started = now = time.perf_counter()
         while not waits or (now - started < limit and len(waits) < most):

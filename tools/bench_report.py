@@ -42,14 +42,17 @@ class Results:
         return None if rate is None or not self.weight.stored else rate / self.weight.stored
 
     def rates(self) -> Rates:
-        """What the verdict compares: rows without a step, warm, and the best cold loader."""
-        free = [row for row in self.loaders if not row.step]
+        """What the verdict compares."""
+        warm = [row for row in self.loaders if not row.is_cold]
+        waiting = {row.name: row.waiting for row in warm if row.step}
         return Rates(
-            tuple(Loader(row.kind, row.count, row.patches.median) for row in free if not row.is_cold),
+            tuple(
+                Loader(row.kind, row.count, row.patches.median, waiting.get(row.name)) for row in warm if not row.step
+            ),
             {row.processes: row.patches.median for row in self.reader if not row.is_cold},
             self.machine["cores"],
             self.disk_patches(),
-            max((row.patches.median for row in free if row.is_cold), default=None),
+            next((row.patches.median for row in self.reader if row.is_cold), None),
             self.pipe.float32.median if self.pipe else None,
             self.need,
             self.fits,
@@ -59,7 +62,7 @@ class Results:
         """The limits in patches a second, as a picture names them."""
         lines = {"crop in memory, 1 core": self.memory.crop.median}
         if (disk := self.disk_patches()) is not None:
-            lines["disk"] = disk
+            lines["disk, chunk by chunk"] = disk
         if self.pipe is not None:
             lines["pipe, float32"] = self.pipe.float32.median
         if self.need is not None:
@@ -107,10 +110,11 @@ def reader_text(results: Results) -> str:
             f"{1e3 * row.p50:.1f} / {1e3 * row.p99:.1f}",
             f"{1e3 * row.cpu_seconds:.2f}",
             _megabytes(row.memory),
+            "-" if row.disk_share is None else f"{100 * row.disk_share:.0f} %",
         ]
         for row in results.reader
     ]
-    header = ["processes", "patches/s", "MB/s", "stored MB/s", "ms p50/p99", "CPU ms", "memory MB"]
+    header = ["processes", "patches/s", "MB/s", "stored MB/s", "ms p50/p99", "CPU ms", "MB", "from disk"]
     return table(header, rows)
 
 
@@ -127,7 +131,7 @@ def loaders_text(results: Results) -> str:
         ]
         for row in results.loaders
     ]
-    return table(["loader", "patches/s", "waiting", "wait ms p50/p99", "CPU ms", "memory MB"], rows)
+    return table(["loader", "patches/s", "waiting", "wait ms p50/p99", "CPU ms", "MB"], rows)
 
 
 def peers_text(results: Results) -> str:

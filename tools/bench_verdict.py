@@ -10,16 +10,22 @@ from dataclasses import dataclass
 _REACHED = 0.6
 """Of the smallest limit; below that the limit does not explain the rate."""
 _SLACK = 1.15
-"""By which one loader must beat another to be advised in its place."""
+"""By which a loader must be faster than the model to be called enough."""
+_LITTLE = 0.05
+"""Share of its time that a training loop may wait for a loader that is called enough."""
 
 
 @dataclass(frozen=True)
 class Loader:
-    """A loader by its kind, "DataLoader" or "MixtureLoader", and its number of workers or threads."""
+    """A loader by its kind, "DataLoader" or "MixtureLoader", and its number of workers or threads.
+
+    `waiting` is the share of the time that a loop waits for it whose step takes as long as the model's.
+    """
 
     kind: str
     count: int
     patches: float
+    waiting: float | None = None
 
     @property
     def name(self) -> str:
@@ -34,7 +40,8 @@ class Loader:
 class Rates:
     """All in patches a second; None is not measured. `reader` is by number of processes.
 
-    `fits` says whether the store stays in the page cache; `need` is what the model eats.
+    `cold` is the reader from an empty page cache; `fits` says whether the store stays in it; `need` is what the model
+    eats.
     """
 
     loaders: tuple[Loader, ...]
@@ -74,15 +81,15 @@ def judge(rates: Rates, circumstances: Circumstances) -> Verdict:
     """The verdict on the best of the loaders that were measured."""
     best = max(rates.loaders, key=lambda loader: loader.patches)
     if rates.need is not None and best.patches >= rates.need:
-        return _fed(best, rates.need, rates)
+        return _fed(rates.need, rates)
     limits = limits_of(best, rates)
-    bottleneck, limit = min(limits.items(), key=lambda item: item[1])
-    if best.patches < _REACHED * limit:
-        bottleneck = "loader"
-    says = f"{_NAMES[bottleneck]} the bottleneck: {best.name} delivers {best.patches:,.0f} patches/s; "
-    says += f"{_LIMITS[min(limits, key=lambda name: limits[name])].format(limit=limit, count=_peers(best))}."
+    name, limit = min(limits.items(), key=lambda item: item[1])
+    bottleneck = "loader" if best.patches < _REACHED * limit else name
+    says = f"{_NAMES[bottleneck]}: {best.name} delivers {best.patches:,.0f} patches/s, "
+    says += _LIMITS[name].format(limit=limit, count=_peers(best)) + "."
     if rates.need is not None:
-        says += f" The model needs {rates.need:,.0f}, so it waits {1 - best.patches / rates.need:.0%} of its time."
+        says += f" The model needs {rates.need:,.0f}: this starves the GPU, which waits"
+        says += f" {1 - best.patches / rates.need:.0%} of its time."
     return Verdict(bottleneck, says, tuple(_advice(bottleneck, best, rates, circumstances)))
 
 
@@ -97,28 +104,34 @@ def limits_of(loader: Loader, rates: Rates) -> dict[str, float]:
 
 
 _NAMES = {
-    "CPU": "The processor (decoding) is",
-    "disk": "The disk is",
-    "IPC": "The pipe between processes is",
-    "loader": "None of disk, decoding and pipe explains",
+    "CPU": "The processor (decoding) is the bottleneck",
+    "disk": "The disk is the bottleneck",
+    "IPC": "The pipe between processes (IPC) is the bottleneck",
+    "loader": "The loader itself is the bottleneck",
 }
 _LIMITS = {
-    "CPU": "reading alone gives {limit:,.0f} with {count} processes",
-    "disk": "the disk could fetch chunks for {limit:,.0f}",
-    "IPC": "a DataLoader that does no work at all gives {limit:,.0f}",
+    "CPU": "and reading alone, with {count} at a time, {limit:,.0f}",
+    "disk": "and the disk could fetch the chunks of {limit:,.0f}",
+    "IPC": "and a DataLoader that does no work at all {limit:,.0f}",
 }
 
 
-def _fed(best: Loader, need: float, rates: Rates) -> Verdict:
+def _fed(need: float, rates: Rates) -> Verdict:
+    feeding = [loader for loader in rates.loaders if loader.patches >= need]
+    best = min(feeding, key=lambda loader: (loader.waiting or 0.0, -loader.patches))
     says = f"The model is the bottleneck: {best.name} delivers {best.patches:,.0f} patches/s, {best.patches / need:.2f}"
     says += f" of the {need:,.0f} needed; this feeds the GPU."
+    if best.waiting is not None:
+        says += f" With steps as long as the model's, the loop waited {best.waiting:.0%} of its time."
     advice = []
     if rates.cold is not None and rates.cold < need:
         when = "the first pass over the data" if rates.fits else "every pass, for the store is larger than free memory,"
+        advice.append(f"from a cold disk the reader gives {rates.cold:,.0f} patches/s: {when} is slower than the model")
+    if not rates.fits and rates.disk is not None and rates.disk < need:
         advice.append(
-            f"read from a cold disk it is {rates.cold:,.0f} patches/s, so {when} may be slower: copy to a faster disk"
+            f"the disk could fetch the chunks of {rates.disk:,.0f} patches/s only, and the store is not cached"
         )
-    enough = [loader for loader in rates.loaders if loader.patches >= _SLACK * need]
+    enough = [each for each in feeding if each.patches >= _SLACK * need and (each.waiting or 0.0) <= _LITTLE]
     least = min(enough, key=lambda loader: loader.count, default=best)
     if least.count < best.count:
         advice.append(f"{least.name} is enough already ({least.patches:,.0f} patches/s)")

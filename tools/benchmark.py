@@ -10,6 +10,8 @@ needs no root, and is a request. A `?` marks a rate whose quartiles are more tha
 import json
 import time
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any
 
 import click
@@ -20,6 +22,7 @@ from mixio.mixture import Mixture
 from mixio.store import open_store
 from tools import bench_report
 from tools.bench_figure import save_figure
+from tools.bench_loaders import PROCESSES
 from tools.bench_report import Results
 from tools.bench_run import Plan, circumstances, run
 from tools.bench_steps import Steps
@@ -98,10 +101,11 @@ def _print(results: Results, seconds: float) -> None:
     x, y, z = results.patch_size
     machine = results.machine
     click.echo(f"{results.store}: {x} x {y} x {z} patches, batches of {results.batch_size}, {machine['cores']} cores")
-    click.echo(
-        f"{machine['processor']}; {results.stored / 1e9:.2f} GB stored, a patch touches "
-        f"{results.weight.stored / 1e6:.2f} MB of it; {seconds:.0f} s, medians of {TURNS} turns\n"
+    _say(
+        f"{machine['processor']}; {results.stored / 1e9:.2f} GB stored, of which a patch touches "
+        f"{results.weight.stored / 1e6:.2f} MB; took {seconds:.0f} s, medians of {TURNS} turns"
     )
+    click.echo()
     for title, text in (
         ("Limits", bench_report.limits_text(results)),
         ("Reader alone, stored integers", bench_report.reader_text(results)),
@@ -110,20 +114,29 @@ def _print(results: Results, seconds: float) -> None:
     ):
         if text:
             click.echo(f"{title}\n{text}\n")
+    _say("CPU ms are for a patch, MB the memory of the processes.")
     for line in results.left_out:
-        click.echo(line)
+        _say(f"{line}.")
     if bench_report.is_noisy(results):
-        click.echo("? quartiles more than a quarter apart: something else kept the machine busy, or --seconds is short")
+        _say("? quartiles far apart: something else kept the machine busy, or --seconds is short.")
 
 
 def _conclude(results: Results, verdict: Verdict, figure: Path | None) -> None:
-    click.echo(f"\n{verdict.says}")
+    click.echo()
+    _say(verdict.says)
     for line in verdict.advice:
-        click.echo(f"- {line}")
+        _say(line, mark="- ")
     if figure is not None:
         click.echo(f"wrote {figure}")
     best = max(results.rates().loaders, key=lambda loader: loader.patches)
-    click.echo(f"next: python -m tools.train {results.store} --workers {best.count} ...")
+    flag = "--workers" if best.kind == PROCESSES else "--threads"
+    click.echo(f"next: python -m tools.train {results.store} {flag} {best.count} ...")
+
+
+def _say(text: str, *, mark: str = "") -> None:
+    """A paragraph as wide as the terminal."""
+    width = min(100, get_terminal_size().columns)
+    click.echo(fill(text, width, initial_indent=mark, subsequent_indent=" " * len(mark), break_long_words=False))
 
 
 if __name__ == "__main__":
