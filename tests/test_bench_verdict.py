@@ -26,6 +26,12 @@ def test_a_loader_near_the_pipe_without_work_is_held_up_by_the_pipe() -> None:
     assert any("MixtureLoader" in line for line in verdict.advice)
 
 
+def test_decoding_and_pipe_add_up_on_the_same_cores() -> None:
+    # 1 / (1/900 + 1/350) = 252; three fifths of it are 151
+    assert judge(replace(RATES, loaders=(Loader("DataLoader", 2, 152.0),)), PLAIN).bottleneck == "IPC"
+    assert judge(replace(RATES, loaders=(Loader("DataLoader", 2, 150.0),)), PLAIN).bottleneck == "loader"
+
+
 def test_threads_have_no_pipe() -> None:
     rates = replace(RATES, loaders=(Loader("MixtureLoader", 2, 700.0),))
     assert judge(rates, PLAIN).bottleneck == "CPU"

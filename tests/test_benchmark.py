@@ -37,7 +37,8 @@ def test_json_is_one_object_with_everything(small_store: Store, tmp_path: Path) 
     assert found["pipe"]["workers"] == 1
     assert found["peers"][0]["name"] == "mixio"
     assert found["verdict"]["bottleneck"] in ("CPU", "disk", "IPC", "loader")
-    assert Image.open(tmp_path / "b.png").size == (1200, 720)
+    with Image.open(tmp_path / "b.png") as picture:
+        assert picture.size == (1200, 720)
 
 
 def test_the_verdict_compares_with_what_the_model_needs(small_store: Store) -> None:
@@ -69,6 +70,16 @@ def test_tars_are_measured_without_peers(sources: Path, tmp_path: Path) -> None:
     assert "peers are left out: they read Zarr stores on a local disk only" in result.stdout
 
 
+def test_a_store_in_a_bucket_has_no_disk_and_no_page_cache(sources: Path, s3: str) -> None:
+    convert(sources, f"{s3}/benchmark", settings=Settings(chunk=16, val_fraction=0), jobs=0)
+    result = run(f"{s3}/benchmark", *QUICK, "--peer")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    assert "disk: left out: the store lies in a bucket" in said
+    assert "no cold rows: a bucket has no page cache, every row is cold." in said
+    assert "peers are left out" in said
+
+
 def test_wrong_use_is_one_line_and_exit_2(small_store: Store) -> None:
     for words, message in [
         ((small_store.path, "--workers", "two"), "--workers must be whole numbers from 0 on, like 0,2,4, got 'two'"),
@@ -85,7 +96,7 @@ def test_wrong_use_is_one_line_and_exit_2(small_store: Store) -> None:
 
 
 def test_ctrl_c_ends_it_with_all_its_processes(small_store: Store) -> None:
-    command = [sys.executable, "-m", "tools.benchmark", small_store.path, "--patch-size", "8", "--seconds", "60"]
+    command = [sys.executable, "-m", "tools.benchmark", small_store.path, "--patch-size", "8", "--seconds", "2"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stderr is not None
     for line in process.stderr:

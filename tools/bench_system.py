@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -74,15 +73,12 @@ def drop(files: Iterable[Path]) -> bool:
 
 @contextmanager
 def deaf_children() -> Iterator[None]:
-    """Processes started meanwhile ignore ctrl-C: this one hears it, and ends them without a traceback of each."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Processes started meanwhile do not hear ctrl-C: this one does, and ends them without a traceback of each."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it; here it comes later
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _read(path: str) -> str | None:

@@ -2,13 +2,14 @@
 
 The best loader is put beside the limits that bind its kind: what the disk could fetch, if the store does not stay in
 the page cache; what the reader alone decodes on as many cores; for worker processes what the pipe between them
-carries. The smallest of these is the bottleneck, unless the model needs less than the loader delivers.
+carries. The smallest of these is the bottleneck, unless the model needs less than the loader delivers. Decoding and
+the pipe take turns on the same cores, so together they bind at the inverse of the sum of their inverses.
 """
 
 from dataclasses import dataclass
 
 _REACHED = 0.6
-"""Of the smallest limit; below that the limit does not explain the rate."""
+"""Of what the limits allow; below that they do not explain the rate."""
 _SLACK = 1.15
 """By which a loader must be faster than the model to be called enough."""
 _LITTLE = 0.05
@@ -84,7 +85,8 @@ def judge(rates: Rates, circumstances: Circumstances) -> Verdict:
         return _fed(rates.need, rates)
     limits = limits_of(best, rates)
     name, limit = min(limits.items(), key=lambda item: item[1])
-    bottleneck = "loader" if best.patches < _REACHED * limit else name
+    together = 1 / sum(1 / limits[part] for part in ("CPU", "IPC") if part in limits)
+    bottleneck = "loader" if best.patches < _REACHED * min(limit, together) else name
     says = f"{_NAMES[bottleneck]}: {best.name} delivers {best.patches:,.0f} patches/s, "
     says += _LIMITS[name].format(limit=limit, count=_peers(best)) + "."
     if rates.need is not None:
