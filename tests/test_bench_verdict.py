@@ -84,6 +84,12 @@ def test_fewer_workers_than_cores_are_told_to_be_more() -> None:
     assert "more workers: 1 used of 8 cores" in verdict.advice
 
 
+def test_who_has_one_core_and_no_workers_is_told_of_neither_pipe_nor_workers() -> None:
+    rates = Rates((Loader("DataLoader", 0, 100.0),), {1: 500.0}, cores=1)
+    advice = judge(rates, Circumstances(("lz4:5",), has_threads=False)).advice
+    assert advice == ("more cores for this training process",)
+
+
 @pytest.mark.parametrize(
     ("around", "said"),
     [

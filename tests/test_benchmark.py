@@ -15,6 +15,7 @@ from PIL import Image
 from mixio.convert import convert
 from mixio.settings import Settings
 from mixio.store import Store
+from tests.servers import s3, s3_log, s3_server  # noqa: F401
 from tools.benchmark import main
 
 QUICK = ("--patch-size", 8, "--workers", "0", "--threads", "1", "--seconds", 0.1)
@@ -70,7 +71,7 @@ def test_tars_are_measured_without_peers(sources: Path, tmp_path: Path) -> None:
     assert "peers are left out: they read Zarr stores on a local disk only" in result.stdout
 
 
-def test_a_store_in_a_bucket_has_no_disk_and_no_page_cache(sources: Path, s3: str) -> None:
+def test_a_store_in_a_bucket_has_no_disk_and_no_page_cache(sources: Path, s3: str) -> None:  # noqa: F811
     convert(sources, f"{s3}/benchmark", settings=Settings(chunk=16, val_fraction=0), jobs=0)
     result = run(f"{s3}/benchmark", *QUICK, "--peer")
     assert result.exit_code == 0, result.output
@@ -102,6 +103,7 @@ def test_ctrl_c_ends_it_with_all_its_processes(small_store: Store) -> None:
     for line in process.stderr:
         if "without work" in line:
             break
+    time.sleep(1)  # by now worker processes are starting, which would each print a traceback
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1

@@ -144,19 +144,21 @@ def _advice(bottleneck: str, best: Loader, rates: Rates, around: Circumstances) 
     advice = []
     if around.why_slow is not None:
         advice.append(f"the compiled reader is missing, which more than halves the speed: {around.why_slow}")
-    if bottleneck == "IPC" or (bottleneck == "loader" and best.kind == "DataLoader"):
-        advice.append(
-            "use mixio.MixtureLoader: its threads hand batches over without a pipe"
-            if around.has_threads
-            else "fewer bytes through the pipe: collate integers and normalise after it"
-        )
-    if bottleneck in ("CPU", "loader") and best.count < rates.cores:
-        unit = "workers" if best.kind == "DataLoader" else "threads"
-        advice.append(f"more {unit}: {best.count} used of {rates.cores} cores")
+    if bottleneck in ("IPC", "loader") and best.kind == "DataLoader":
+        if around.has_threads:
+            advice.append("use mixio.MixtureLoader: its threads hand batches over without a pipe")
+        elif best.count:
+            advice.append("fewer bytes through the pipe: collate integers and normalise after it")
     if bottleneck == "CPU":
         advice += _cheaper(around)
-        if best.count >= rates.cores:
-            advice.append("more cores for this training process")
+    if bottleneck in ("CPU", "loader"):
+        unit = "workers" if best.kind == "DataLoader" else "threads"
+        is_short = _peers(best) < rates.cores
+        advice.append(
+            f"more {unit}: {best.count} used of {rates.cores} cores"
+            if is_short
+            else "more cores for this training process"
+        )
     if bottleneck == "disk":
         advice.append("a faster disk, or a copy of the store on one; or more memory, so that the store stays cached")
         if not any(codec.startswith("zstd") for codec in around.codecs):
