@@ -106,7 +106,7 @@ def test_ctrl_c_ends_it_with_all_its_processes(small_store: Store) -> None:
     time.sleep(1)  # by now worker processes are starting, which would each print a traceback
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 1, said
     assert "Aborted!" in said
     assert "Traceback" not in said
     deadline = time.monotonic() + 30

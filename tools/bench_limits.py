@@ -108,8 +108,8 @@ def _pipe(size: Shape, dtype: torch.dtype, batch_size: int, workers: int) -> Ite
     )
     with deaf_children():
         batches = iter(loader)
-    next(batches)
     try:
+        next(batches)
         yield batches
     finally:
         batches._shutdown_workers()

@@ -128,8 +128,8 @@ def _processes(work: Work, count: int) -> Iterator[Contestant]:
     with deaf_children():
         batches = iter(loader)
     workers = tuple(worker.pid for worker in getattr(batches, "_workers", ()))
-    next(batches)
     try:
+        next(batches)
         yield Contestant(PROCESSES, count, batches, workers, 2 * count)
     finally:
         if count:
@@ -140,8 +140,8 @@ def _processes(work: Work, count: int) -> Iterator[Contestant]:
 def _threads(work: Work, count: int) -> Iterator[Contestant]:
     loader = MixtureLoader(work.dataset, num_samples=_MANY, batch_size=work.batch_size, threads=count)
     batches = iter(loader)
-    next(batches)
     try:
+        next(batches)
         yield Contestant(THREADS, count, batches, (), 2 * count)
     finally:
         batches.close()

@@ -74,8 +74,12 @@ class Readers:
                 self._processes.append(process)
 
     def __enter__(self) -> "Readers":
-        for number in range(len(self._pipes)):
-            self._hear(number)
+        try:
+            for number in range(len(self._pipes)):
+                self._hear(number)
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def warm(self, counts: list[int], *, seconds: float) -> list[Reading]:
@@ -125,6 +129,9 @@ class Readers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._end()
+
+    def _end(self) -> None:
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:

@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 _KB = 1024
@@ -74,6 +75,7 @@ def drop(files: Iterable[Path]) -> bool:
 @contextmanager
 def deaf_children() -> Iterator[None]:
     """Processes started meanwhile do not hear ctrl-C: this one does, and ends them without a traceback of each."""
+    resource_tracker.ensure_running()  # which would unblock it when the first process starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit it; here it comes later
     try:
         yield
