@@ -1,60 +1,36 @@
-"""Measures whether a store feeds a GPU: patches a second through the mixture and a DataLoader, by workers.
+"""Measures whether a store feeds a GPU: its disk, its reader, its loaders, and which of them is the bottleneck.
 
-    python -m tools.benchmark store --patch-size 96 --workers 0,2,4 --need 200
+    python -m tools.benchmark store --patch-size 96 --workers 0,2 --need 100
 
-`--need` is what your model eats: patches a second of your training step with data that is already in memory.
-The first row, 0 workers, reads in this process; the others add the copy between processes, which a plain
-DataLoader cannot avoid. Each row is the median of the rates of whole seconds, after a warm-up; the operating
-system's cache is as it is, so measure twice, and with more volumes than memory to see the disk.
+`--need` is what your model eats: patches a second of your training step with data that is already in memory; then
+loaders are also measured with a step of that length. Cold rows ask the system to forget the store's files first; that
+needs no root, and is a request. A `?` marks a rate whose quartiles are more than a quarter of it apart.
 """
 
 import json
 import time
-from dataclasses import asdict, dataclass
-from statistics import median
+from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
+from typing import Any
 
 import click
-from torch.utils.data import DataLoader
 
-from mixio.dataset import MixtureDataset, MixtureSampler
+from mixio.dataset import MixtureDataset
 from mixio.errors import InvalidArgument
 from mixio.mixture import Mixture
 from mixio.store import open_store
+from tools import bench_report
+from tools.bench_figure import save_figure
+from tools.bench_loaders import PROCESSES
+from tools.bench_report import Results
+from tools.bench_run import Plan, circumstances, run
+from tools.bench_steps import Steps
+from tools.bench_turns import TURNS
+from tools.bench_verdict import Verdict, judge
+from tools.bench_work import Work
 from tools.command import command
 from tools.shares import shares_of
-from tools.table import table
-
-_MANY = 10**9
-
-
-@dataclass(frozen=True)
-class Rate:
-    """Patches a second, and what they weigh as float32 in MB/s, with this many worker processes."""
-
-    workers: int
-    patches: float
-    megabytes: float
-
-
-def measure(dataset: MixtureDataset, *, workers: int, batch_size: int, seconds: float) -> Rate:
-    """Read from `dataset` for `seconds` after a warm-up of a few batches."""
-    sampler = MixtureSampler(dataset, num_samples=_MANY, batch_size=batch_size, rank=0, num_replicas=1)
-    context = "spawn" if workers else None
-    loader = DataLoader(
-        dataset, batch_size=batch_size, sampler=sampler, num_workers=workers, multiprocessing_context=context
-    )
-    batches = iter(loader)
-    for _ in range(2 * max(1, workers)):
-        image = next(batches)["image"]
-    rates: list[float] = []
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        started, patches = time.perf_counter(), 0
-        while time.perf_counter() - started < min(1.0, seconds):
-            patches += len(next(batches)["image"])
-        rates.append(patches / (time.perf_counter() - started))
-    rate = median(rates)
-    return Rate(workers, rate, rate * image[0].nbytes / 1e6)
 
 
 @command()
@@ -62,41 +38,105 @@ def measure(dataset: MixtureDataset, *, workers: int, batch_size: int, seconds: 
 @click.option("--mixture", default="uniform", help="uniform, proportional, an allocation.json, or a=0.6,b=0.4.")
 @click.option("--patch-size", default=96, help="Edge of a patch, in voxels.")
 @click.option("--batch-size", default=4, type=click.IntRange(min=1), help="Patches a batch.")
-@click.option("--workers", default="0,2", help="Numbers of worker processes to try.")
-@click.option("--seconds", default=5.0, type=click.FloatRange(min=0.1), help="How long to read for each.")
+@click.option("--workers", help="Numbers of DataLoader workers to try, as in 0,2; by default by the number of cores.")
+@click.option("--threads", help="Numbers of MixtureLoader threads to try, as in 1,2; by default the same.")
+@click.option("--seconds", default=3.0, type=click.FloatRange(min=0.1), help="How long each row is measured.")
 @click.option("--need", type=click.FloatRange(min=0, min_open=True), help="Patches a second that your model eats.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.option("--step-ms", type=click.FloatRange(min=0, min_open=True), help="Or: what it takes for a batch.")
+@click.option("--peer", is_flag=True, help="Also measure zarr-python and tensorstore, if installed.")
+@click.option("--figure", type=click.Path(dir_okay=False, path_type=Path), help="Draw a PNG there.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def main(
-    store: str,
-    mixture: str,
-    patch_size: int,
-    batch_size: int,
-    workers: str,
-    seconds: float,
-    need: float | None,
-    as_json: bool,
+    store: str, mixture: str, patch_size: int, batch_size: int, figure: Path | None, as_json: bool, **flags: Any
 ) -> None:
-    """Measure how fast STORE delivers patches."""
+    """Measure how fast STORE delivers patches, what limits it, and what would help."""
+    plan = _plan(batch_size, **flags)
+    if figure is not None and not figure.resolve().parent.is_dir():
+        raise InvalidArgument(f"--figure {figure}: there is no folder {figure.parent}; make it first")
     opened = open_store(store)
     shares, _ = shares_of(mixture, opened)
-    dataset = MixtureDataset(opened, Mixture(shares), patch_size=patch_size)
-    rates = [measure(dataset, workers=n, batch_size=batch_size, seconds=seconds) for n in _numbers(workers)]
-    best = max(rates, key=lambda rate: rate.patches)
+    work = Work(MixtureDataset(opened, Mixture(shares), patch_size=patch_size), batch_size)
+    started = time.perf_counter()
+    with Steps("measuring") as steps:
+        results = run(work, plan, steps)
+    verdict = judge(results.rates(), circumstances(work))
+    seconds = time.perf_counter() - started
+    if figure is not None:
+        save_figure(results, figure)
     if as_json:
-        click.echo(json.dumps({"store": store, "patch_size": patch_size, "need": need, "rates": [*map(asdict, rates)]}))
+        click.echo(json.dumps(results.as_json(verdict, seconds=seconds)))
         return
-    rows = [[rate.workers, f"{rate.patches:.0f}", f"{rate.megabytes:.0f}"] for rate in rates]
-    click.echo(table(["workers", f"patches/s of {patch_size} cubed", "MB/s float32"], rows))
-    if need is not None:
-        verdict = "feeds" if best.patches >= need else "starves"
-        click.echo(f"{best.workers} workers: {best.patches / need:.2f} of the {need:g} needed; this {verdict} the GPU")
-    click.echo(f"next: python -m tools.train {store} --workers {best.workers} ...")
+    _print(results, seconds)
+    _conclude(results, verdict, figure)
 
 
-def _numbers(text: str) -> list[int]:
-    if not all(part.strip().isdigit() for part in text.split(",")):
-        raise InvalidArgument(f"--workers must be whole numbers like 0,2,4, got {text!r}")
-    return [int(part) for part in text.split(",")]
+def _plan(
+    batch_size: int,
+    *,
+    workers: str | None,
+    threads: str | None,
+    seconds: float,
+    need: float | None,
+    step_ms: float | None,
+    peer: bool,
+) -> Plan:
+    if need is not None and step_ms is not None:
+        raise InvalidArgument("--need and --step-ms both say how fast the model is; give one of them")
+    if need is None and step_ms is not None:
+        need = batch_size / step_ms * 1e3
+    step = 0.0 if need is None else batch_size / need
+    return Plan(_numbers("--workers", workers, 0), _numbers("--threads", threads, 1), seconds, step, need, peer)
+
+
+def _numbers(option: str, text: str | None, least: int) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) >= least for part in parts):
+        raise InvalidArgument(f"{option} must be whole numbers from {least} on, like {least},2,4, got {text!r}")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def _print(results: Results, seconds: float) -> None:
+    x, y, z = results.patch_size
+    machine = results.machine
+    click.echo(f"{results.store}: {x} x {y} x {z} patches, batches of {results.batch_size}, {machine['cores']} cores")
+    _say(
+        f"{machine['processor']}; {results.stored / 1e9:.2f} GB stored, of which a patch touches "
+        f"{results.weight.stored / 1e6:.2f} MB; took {seconds:.0f} s, medians of {TURNS} turns"
+    )
+    click.echo()
+    for title, text in (
+        ("Limits", bench_report.limits_text(results)),
+        ("Reader alone, stored integers", bench_report.reader_text(results)),
+        ("Loaders, float32 batches", bench_report.loaders_text(results)),
+        ("Other readers", bench_report.peers_text(results) if results.peers else ""),
+    ):
+        if text:
+            click.echo(f"{title}\n{text}\n")
+    _say("CPU ms are for a patch, MB the memory of the processes.")
+    for line in results.left_out:
+        _say(f"{line}.")
+    if bench_report.is_noisy(results):
+        _say("? quartiles far apart: something else kept the machine busy, or --seconds is short.")
+
+
+def _conclude(results: Results, verdict: Verdict, figure: Path | None) -> None:
+    click.echo()
+    _say(verdict.says)
+    for line in verdict.advice:
+        _say(line, mark="- ")
+    if figure is not None:
+        click.echo(f"wrote {figure}")
+    best = max(results.rates().loaders, key=lambda loader: loader.patches)
+    flag = "--workers" if best.kind == PROCESSES else "--threads"
+    click.echo(f"next: python -m tools.train {results.store} {flag} {best.count} ...")
+
+
+def _say(text: str, *, mark: str = "") -> None:
+    """A paragraph as wide as the terminal."""
+    width = min(100, get_terminal_size().columns)
+    click.echo(fill(text, width, initial_indent=mark, subsequent_indent=" " * len(mark), break_long_words=False))
 
 
 if __name__ == "__main__":
