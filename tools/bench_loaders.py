@@ -14,14 +14,10 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from mixio.dataset import MixtureSampler
+from mixio.loader import MixtureLoader
 from tools.bench_system import cpu_of, deaf_children, drop, memory_of
 from tools.bench_turns import Spread, in_turns, percentile, spread_of
 from tools.bench_work import Work, stored_bytes
-
-try:
-    from mixio.loader import MixtureLoader
-except ImportError:
-    MixtureLoader = None
 
 PROCESSES, THREADS = "DataLoader", "MixtureLoader"
 _MANY = 10**9
@@ -83,8 +79,7 @@ def measure_loaders(
     """
     with ExitStack() as stack:
         loaders = [stack.enter_context(_processes(work, count)) for count in workers]
-        if MixtureLoader is not None:
-            loaders += [stack.enter_context(_threads(work, count)) for count in threads]
+        loaders += [stack.enter_context(_threads(work, count)) for count in threads]
         places = {
             f"{number} {pause}": (loader, pause)
             for number, loader in enumerate(loaders)

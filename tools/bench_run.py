@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixio import native
-from tools import bench_loaders
 from tools.bench_disk import Disk, measure_disk
 from tools.bench_limits import Pipe, measure_memory, measure_pipe
 from tools.bench_loaders import Loading, measure_loaders
@@ -77,7 +76,6 @@ def circumstances(work: Work) -> Circumstances:
         tuple(sorted({row.codec for row in work.rows()})),
         native.why_not(),
         fast is None or fast.unshuffles,
-        bench_loaders.MixtureLoader is not None,
     )
 
 
@@ -129,8 +127,6 @@ def _loaders(
 ) -> list[Loading]:
     steps.begin(f"loaders with {', '.join(map(str, workers))} workers and {', '.join(map(str, threads))} threads")
     rows = measure_loaders(work, workers, threads, step=plan.step, seconds=plan.seconds)
-    if bench_loaders.MixtureLoader is None:
-        left_out.append("MixtureLoader is left out: this mixio has none yet")
     if work.is_local and not any(row.is_cold for row in rows):
         left_out.append("no loader was measured cold: what one prefetches is a quarter of this store or more")
     return rows

@@ -66,7 +66,6 @@ class Circumstances:
     codecs: tuple[str, ...]
     why_slow: str | None = None
     unshuffles: bool = True
-    has_threads: bool = True
 
 
 @dataclass(frozen=True)
@@ -145,10 +144,7 @@ def _advice(bottleneck: str, best: Loader, rates: Rates, around: Circumstances) 
     if around.why_slow is not None:
         advice.append(f"the compiled reader is missing, which more than halves the speed: {around.why_slow}")
     if bottleneck in ("IPC", "loader") and best.kind == "DataLoader":
-        if around.has_threads:
-            advice.append("use mixio.MixtureLoader: its threads hand batches over without a pipe")
-        elif best.count:
-            advice.append("fewer bytes through the pipe: collate integers and normalise after it")
+        advice.append("use mixio.MixtureLoader: its threads hand batches over without a pipe")
     if bottleneck == "CPU":
         advice += _cheaper(around)
     if bottleneck in ("CPU", "loader"):
