@@ -23,8 +23,9 @@ def _loader(root: str, workers: int, *, alone: bool) -> Any:
     options = {"num_workers": workers, "multiprocessing_context": "spawn" if workers else None}
     if alone:
         return DataLoader(Nothing(), batch_size=4, sampler=range(10**6), **options)
-    from mixio.dataset import MixtureDataset, MixtureSampler
+    from mixio.dataset import MixtureDataset
     from mixio.mixture import Mixture
+    from mixio.sampler import MixtureSampler
     from mixio.store import open_store
 
     dataset = MixtureDataset(open_store(root), Mixture(dict.fromkeys(DOMAINS, 0.5)), patch_size=PATCH)

@@ -14,7 +14,7 @@ _HOME = {
     "Mixture": "mixio.mixture",
     "MixtureDataset": "mixio.dataset",
     "MixtureLoader": "mixio.loader",
-    "MixtureSampler": "mixio.dataset",
+    "MixtureSampler": "mixio.sampler",
     "Volume": "mixio.volume",
     "open_store": "mixio.store",
     "webdataset_decoder": "mixio.stores.tar",
@@ -25,10 +25,10 @@ __all__ = sorted(_HOME)
 if TYPE_CHECKING:
     from mixio.allocation import Allocation as Allocation
     from mixio.dataset import MixtureDataset as MixtureDataset
-    from mixio.dataset import MixtureSampler as MixtureSampler
     from mixio.ledger import Ledger as Ledger
     from mixio.loader import MixtureLoader as MixtureLoader
     from mixio.mixture import Mixture as Mixture
+    from mixio.sampler import MixtureSampler as MixtureSampler
     from mixio.store import open_store as open_store
     from mixio.stores.tar import webdataset_decoder as webdataset_decoder
     from mixio.volume import Volume as Volume

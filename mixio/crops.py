@@ -6,7 +6,7 @@ and the stored bytes only, so the mixture stays exact and every process reads th
 server that does not answer, is raised.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +23,9 @@ from mixio.volume import Shape
 
 if TYPE_CHECKING:  # the manifest brings pyarrow
     from mixio.row import Row
+
+
+Place = Callable[[Sequence[tuple[str, Shape]]], Sequence[NDArray[Any]]]
 
 
 class PatchStore(Protocol):
@@ -87,24 +90,31 @@ class Crops:
         stream = key_of(self.seed, "corner", draw.domain, draw.n)
         return replace(draw, corner=self.rule.corner(stream, self.store.row(draw.volume), self.store.occupancy))
 
-    def read(self, draws: Sequence[Draw], *, out: Sequence[NDArray[np.float32]] | None = None) -> list[Crop]:
-        """The patches of these draws, read together; in float32 in the arrays of `out`, else as they are stored."""
+    def read(
+        self, draws: Sequence[Draw], *, out: Sequence[NDArray[np.float32]] | None = None, place: Place | None = None
+    ) -> list[Crop]:
+        """The patches of these draws, read together; in float32 in the arrays of `out`, else as they are stored.
+
+        Stored numbers go into the arrays that `place` makes of (dtype, shape) pairs; into others where damage is met.
+        """
         try:
-            return self._read([self.placed(draw) for draw in draws], out)
+            return self._read([self.placed(draw) for draw in draws], out, place)
         except DamagedChunkError:
             if self.faults is None:
                 raise
             faults = self.faults
         return [self._replaced(draw, None if out is None else out[i], faults) for i, draw in enumerate(draws)]
 
-    def _read(self, draws: Sequence[Draw], out: Sequence[NDArray[np.float32]] | None) -> list[Crop]:
+    def _read(
+        self, draws: Sequence[Draw], out: Sequence[NDArray[np.float32]] | None, place: Place | None = None
+    ) -> list[Crop]:
         rows = [self.store.row(draw.volume) for draw in draws]
         linear = [self._linear(row) for row in rows]
         corners = [draw.corner or (0, 0, 0) for draw in draws]
         requests = [(row.name, corner) for row, corner in zip(rows, corners, strict=True)]
-        patches = self.store.read_patches(
-            requests, size=self.rule.size, out=out, linear=None if out is None else linear
-        )
+        size = self.rule.size
+        targets = place([(row.dtype, size) for row in rows]) if out is None and place is not None else out
+        patches = self.store.read_patches(requests, size=size, out=targets, linear=None if out is None else linear)
         return [Crop(*parts) for parts in zip(rows, corners, linear, patches, strict=True)]
 
     def _replaced(self, draw: Draw, out: NDArray[np.float32] | None, faults: DamagedVolumes) -> Crop:

@@ -21,9 +21,9 @@ class DamagedVolumes:
 
     def add(self, volume: str, error: DamagedChunkError) -> None:
         """Take note of a volume: `MixioWarning` when it is new, `TooManyFaults` when it is one too many."""
-        if volume in self.found:
+        said = str(error)
+        if self.found.setdefault(volume, said) is not said:  # in one step: of several threads that meet it, one tells
             return
-        self.found[volume] = str(error)
         if len(self.found) > self.limit:
             raise TooManyFaults(
                 f"{len(self.found)} damaged volumes are more than max_faults={self.limit}: {', '.join(self.found)}; "

@@ -2,17 +2,20 @@
 
 Workers send batches to the training process through shared memory, and that copy is their ceiling. So in a worker an
 image is a `Stored`: a tensor to everybody who asks, which holds what the store holds and a scale and an offset.
-`default_collate` joins them without looking at values, they travel as they are, and whoever unpickles them gets
-plain float32 tensors, the same bits as without workers. Anything else that is done with one, as by a `collate_fn`
-of one's own, makes the float32 tensor first and goes on with that.
+They lie in shared memory from the start, `default_collate` joins them without looking at values, and whoever unpickles
+them gets plain float32 tensors, the same bits as without workers. Anything else that is done with one, as by a
+`collate_fn` of one's own, makes the float32 tensor first and goes on with that.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mixio.buffers import Buffers
 from mixio.errors import require
 from mixio.normalize import Linear, apply_linear
 
@@ -24,8 +27,12 @@ try:
 except ImportError as error:
     raise require("torch", "torch") from error
 
+Kind = tuple[str, tuple[int, ...]]
+"""The dtype and shape of a patch."""
 _ALIGNED = 16
 """Patches of several types lie in one block of bytes, each at a multiple of this."""
+_SHAPES_KEPT = 4
+"""Shapes of batches for which memory is kept, to be used again."""
 
 
 class Stored(Tensor):
@@ -33,12 +40,13 @@ class Stored(Tensor):
 
     patch: npt.NDArray[Any]
     linear: Linear
+    block: "Block | None"
     _image: Tensor | None
 
     @staticmethod
-    def __new__(cls, patch: npt.NDArray[Any], linear: Linear) -> "Stored":
+    def __new__(cls, patch: npt.NDArray[Any], linear: Linear, block: "Block | None" = None) -> "Stored":
         made: Stored = Tensor._make_wrapper_subclass(cls, (1, *patch.shape), dtype=torch.float32)
-        made.patch, made.linear, made._image = patch, linear, None
+        made.patch, made.linear, made.block, made._image = patch, linear, block, None
         return made
 
     @classmethod
@@ -63,7 +71,8 @@ class Stored(Tensor):
     def image(self) -> Tensor:
         """The float32 tensor, made once: what is changed in place stays changed."""
         if self._image is None:
-            self._image = _images([self.patch], [self.linear])[0]
+            out = np.empty((1, 1, *self.patch.shape), np.float32)
+            self._image = _images([self.patch], [self.linear], out)[0]
         return self._image
 
     @property
@@ -72,18 +81,40 @@ class Stored(Tensor):
         return self._image is None
 
 
+class Block:
+    """Shared memory in which patches lie side by side, so that sending them to another process copies nothing."""
+
+    def __init__(self) -> None:
+        self.layout: list[Kind] = []
+        self.patches: list[npt.NDArray[Any]] = []
+
+    def place(self, kinds: Sequence[Kind]) -> list[npt.NDArray[Any]]:
+        """An array for each (dtype, shape), in one new piece of memory."""
+        starts = _starts(kinds)
+        storage = torch.UntypedStorage._new_shared(starts[-1])  # type: ignore[no-untyped-call]
+        self.bytes = torch.empty(0, dtype=torch.uint8).set_(storage)
+        self.layout, self.patches = list(kinds), _views(self.bytes, kinds)
+        return self.patches
+
+    def holds(self, images: Sequence[Stored]) -> bool:
+        """Whether these are its patches, all of them and in order."""
+        mine = [(id(self), id(patch)) for patch in self.patches]
+        return [(id(one.block), id(one.patch)) for one in images] == mine
+
+
 class StoredBatch:
     """Collated `Stored` images on their way to another process, where they come out as a tensor (B, 1, X, Y, Z)."""
 
     def __init__(self, images: Sequence[Stored]) -> None:
         self.linear = [one.linear for one in images]
-        self.layout = [(one.patch.dtype.str, one.patch.shape) for one in images]
-        starts = _starts([one.patch.nbytes for one in images])
-        storage = torch.UntypedStorage._new_shared(starts[-1])  # type: ignore[no-untyped-call]
-        self.block = torch.empty(0, dtype=torch.uint8).set_(storage)
-        memory = self.block.numpy()
-        for one, start in zip(images, starts, strict=False):
-            _view(memory, start, one.patch.dtype.str, one.patch.shape)[...] = one.patch
+        block = images[0].block
+        if block is None or not block.holds(images):  # sampled one by one, in another order, or damaged
+            block = Block()
+            for one, patch in zip(
+                images, block.place([(i.patch.dtype.str, i.patch.shape) for i in images]), strict=True
+            ):
+                patch[...] = one.patch
+        self.block, self.layout = block.bytes, block.layout
 
     def __reduce__(self) -> Any:
         return _unpacked, (self.block, self.layout, self.linear)
@@ -100,29 +131,31 @@ def _collate(images: Sequence[Tensor], *, collate_fn_map: Any = None) -> Any:
 default_collate_fn_map[Stored] = _collate
 
 
-def _unpacked(block: Tensor, layout: Sequence[tuple[str, tuple[int, ...]]], linear: Sequence[Linear]) -> Tensor:
-    memory = block.numpy()
-    starts = _starts([int(np.dtype(dtype).itemsize * np.prod(shape)) for dtype, shape in layout])
-    patches = [_view(memory, start, *one) for start, one in zip(starts, layout, strict=False)]
-    return _images(patches, linear)
+def _unpacked(block: Tensor, layout: Sequence[Kind], linear: Sequence[Linear]) -> Tensor:
+    shape = (len(layout), 1, *layout[0][1])
+    return _images(_views(block, layout), linear, _buffers(shape).take())
 
 
-def _images(patches: Sequence[npt.NDArray[Any]], linear: Sequence[Linear]) -> Tensor:
-    out = np.empty((len(patches), 1, *patches[0].shape), np.float32)  # (B, 1, X, Y, Z)
+def _images(patches: Sequence[npt.NDArray[Any]], linear: Sequence[Linear], out: npt.NDArray[np.float32]) -> Tensor:
+    """Patches as float32 in `out` (B, 1, X, Y, Z)."""
     for patch, pair, target in zip(patches, linear, out[:, 0], strict=True):
         apply_linear(patch, pair, out=target)
     return torch.from_numpy(out)
 
 
-def _view(memory: npt.NDArray[Any], start: int, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    return np.ndarray(shape, dtype, buffer=memory.data, offset=start)
+_buffers = lru_cache(_SHAPES_KEPT)(Buffers)
 
 
-def _starts(sizes: Sequence[int]) -> list[int]:
-    """Where patches of so many bytes begin in their block, and where it ends."""
+def _views(block: Tensor, layout: Sequence[Kind]) -> list[npt.NDArray[Any]]:
+    memory = block.numpy().data
+    return [np.ndarray(s, d, buffer=memory, offset=at) for at, (d, s) in zip(_starts(layout), layout, strict=False)]
+
+
+def _starts(kinds: Sequence[Kind]) -> list[int]:
+    """Where patches begin in their block, and where it ends."""
     starts = [0]
-    for size in sizes:
-        starts.append(starts[-1] + -(-size // _ALIGNED) * _ALIGNED)
+    for dtype, shape in kinds:
+        starts.append(starts[-1] + -(-np.dtype(dtype).itemsize * prod(shape) // _ALIGNED) * _ALIGNED)
     return starts
 
 

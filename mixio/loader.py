@@ -14,19 +14,16 @@ lock, as most transforms and other people's data sets do, is faster in a `DataLo
 import copy
 import os
 import threading
-import weakref
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mixio.ahead import Ahead
-from mixio.dataset import MixtureDataset, MixtureSampler
+from mixio.buffers import Buffers
+from mixio.dataset import MixtureDataset
 from mixio.device import Arriving, Upload
 from mixio.errors import InvalidArgument, require
+from mixio.sampler import MixtureSampler
 
 try:
     import torch
@@ -178,27 +175,6 @@ class _Collated:
     def __call__(self, draws: Sequence[int]) -> Any:
         self.alone()
         return default_collate(self.dataset.__getitems__(draws))
-
-
-class Buffers:
-    """Float32 arrays of one shape that are given out again once nothing refers to them.
-
-    Fresh memory costs a page fault for each 4 KiB, more time than it takes to fill it.
-    """
-
-    def __init__(self, shape: tuple[int, ...], *, kept: int = 8) -> None:
-        self.shape = shape
-        self._free: deque[npt.NDArray[np.float32]] = deque(maxlen=kept)
-
-    def take(self) -> npt.NDArray[np.float32]:
-        """An array with any values; a tensor made of it holds it for as long as any view of the tensor is held."""
-        try:
-            memory = self._free.pop()
-        except IndexError:
-            memory = np.empty(self.shape, np.float32)
-        lent = memory[...]
-        weakref.finalize(lent, self._free.append, memory).atexit = False
-        return lent
 
 
 class _OneThreadEach:

@@ -168,10 +168,10 @@ class ShardCache:
         self._reset()
 
     def _reset(self) -> None:
-        self._process = os.getpid()
         self._lock = threading.Lock()
         self._shards: OrderedDict[tuple[str, int], OpenShard] = OrderedDict()
         self._index_bytes = 0
+        self._process = os.getpid()  # last: another thread of a child that sees it must see the rest
 
     def open(self, blob: Blob, grid: Grid) -> OpenShard:
         """The open shard of a blob."""

@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader
 import mixio
 from mixio.convert import convert
 from mixio.corners import Lattice, corner_of
-from mixio.dataset import MixtureDataset, MixtureSampler
+from mixio.dataset import MixtureDataset
 from mixio.draws import key_of, volume_of
 from mixio.errors import DamagedChunkError, InvalidArgument, MissingShardError, MixioWarning, StoreError, TooManyFaults
 from mixio.mixture import Mixture
+from mixio.sampler import MixtureSampler
 from mixio.settings import Settings
 from mixio.store import Store, open_store
 from mixio.stores import objects, patience

@@ -1,4 +1,3 @@
-import json
 import multiprocessing
 import operator
 import os
@@ -17,11 +16,12 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, default_collate
 
 import mixio
-from mixio.dataset import MixtureDataset, MixtureSampler, _spelled
+from mixio.dataset import MixtureDataset, _spelled
 from mixio.draws import volume_of
 from mixio.errors import AllocationError, InvalidArgument
 from mixio.mixture import Mixture
 from mixio.normalize import window_of
+from mixio.sampler import MixtureSampler
 
 SHARES = {"abdomen-ct": 0.5, "brain-t1": 0.3, "pet": 0.2}
 LISTS = {"a": [{"x": i} for i in range(5)], "b": [{"x": 10 * i} for i in range(3)]}
@@ -37,31 +37,6 @@ def of_store(store, **options):
 
 def of_run(dataset, rank, world, batch, total):
     return MixtureSampler(dataset, num_samples=total, batch_size=batch, rank=rank, num_replicas=world)
-
-
-@given(st.integers(1, 9), st.integers(1, 7), st.integers(0, 60))
-def test_the_ranks_together_read_every_draw_once_and_in_step(world, batch, extra):
-    dataset, total = of_lists(), world * batch + extra
-    per_rank = [list(of_run(dataset, rank, world, batch, total)) for rank in range(world)]
-    steps = total // (world * batch)
-    assert {len(draws) for draws in per_rank} == {steps * batch}
-    order = [per_rank[r][s * batch + i] for s in range(steps) for r in range(world) for i in range(batch)]
-    assert order == list(range(steps * world * batch))
-
-
-@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5), st.integers(1, 5), st.integers(0, 8))
-def test_a_run_goes_on_where_it_stopped_with_other_ranks_and_batches(world, batch, new_world, new_batch, steps):
-    dataset, total = of_lists(), 300
-    state = of_run(dataset, 0, world, batch, total).state_dict(consumed=steps * world * batch)
-    state = json.loads(json.dumps(state))
-    rest = []
-    for rank in range(new_world):
-        sampler = of_run(dataset, rank, new_world, new_batch, total)
-        sampler.load_state_dict(state)
-        rest += list(sampler)
-        assert len(sampler) * new_world <= total - state["consumed"]
-    assert sorted(rest) == list(range(state["consumed"], state["consumed"] + len(rest)))
-    assert total - max(rest) <= new_world * new_batch
 
 
 @pytest.mark.parametrize(
@@ -212,84 +187,6 @@ def test_a_tag_that_a_member_uses_itself_is_refused():
         dataset[0]
 
 
-def test_without_a_count_the_state_is_what_was_handed_out():
-    sampler = of_run(of_lists(), 1, 2, 3, 60)
-    draws = iter(sampler)
-    for _ in range(6):
-        next(draws)
-    assert sampler.state_dict()["consumed"] == 12
-    next(draws)  # a batch begun is not a batch consumed
-    assert sampler.state_dict()["consumed"] == 12
-
-
-def test_setting_the_epoch_does_not_move_a_loaded_position():
-    sampler = of_run(of_lists(), 0, 1, 4, 40)
-    sampler.load_state_dict(sampler.state_dict(consumed=8))
-    sampler.set_epoch(3)
-    assert next(iter(sampler)) == 8
-    assert len(sampler) == sampler.num_samples == 32
-
-
-def test_a_finished_run_has_nothing_left():
-    sampler = of_run(of_lists(), 0, 1, 4, 40)
-    assert len(list(sampler)) == 40
-    sampler.load_state_dict(sampler.state_dict())
-    assert list(sampler) == []
-
-
-def test_rank_and_world_size_come_from_the_environment(monkeypatch):
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    sampler = MixtureSampler(of_lists(), num_samples=8, batch_size=2)
-    assert list(sampler) == [2, 3]
-
-
-def test_rank_and_world_size_come_from_torch_distributed_where_it_runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("RANK", "7")
-    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/meeting", rank=0, world_size=1)
-    try:
-        assert list(MixtureSampler(of_lists(), num_samples=2, batch_size=2)) == [0, 1]
-    finally:
-        torch.distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize(
-    ("other", "what"),
-    [
-        ({"seed": 1}, "seed;"),
-        ({"patch_size": 32}, "patch size;"),
-        ({"seed": 1, "patch_size": 32}, "seed and patch size;"),
-    ],
-)
-def test_the_state_of_other_draws_is_refused_and_the_difference_named(other, what):
-    state = of_run(of_lists(), 0, 1, 4, 40).state_dict()
-    with pytest.raises(InvalidArgument, match=f"differs from this data set in {what}"):
-        of_run(of_lists(**other), 0, 1, 4, 40).load_state_dict(state)
-
-
-def test_the_state_of_another_alignment_is_refused_and_one_from_before_alignment_is_taken(small_store):
-    plain, aligned = of_store(small_store), of_store(small_store, align="chunk")
-    state = json.loads(json.dumps(of_run(plain, 0, 1, 4, 40).state_dict()))
-    with pytest.raises(InvalidArgument, match="differs from this data set in align;"):
-        of_run(aligned, 0, 1, 4, 40).load_state_dict(state)
-    del state["fingerprint"]["align"]
-    of_run(plain, 0, 1, 4, 40).load_state_dict(state)
-    numbers = of_store(small_store, align=(2, 4, 8))
-    of_run(numbers, 0, 1, 4, 40).load_state_dict(json.loads(json.dumps(of_run(numbers, 0, 1, 4, 40).state_dict())))
-
-
-def test_the_state_of_another_mixture_or_other_volumes_is_refused():
-    state = of_run(of_lists(), 0, 1, 4, 40).state_dict()
-    mixture = MixtureDataset(LISTS, Mixture({"a": 0.5, "b": 0.5}, window=16))
-    with pytest.raises(InvalidArgument, match="data set in mixture;"):
-        of_run(mixture, 0, 1, 4, 40).load_state_dict(state)
-    volumes = MixtureDataset({**LISTS, "a": LISTS["a"] * 2}, of_lists().mixture)
-    with pytest.raises(InvalidArgument, match="data set in volumes;"):
-        of_run(volumes, 0, 1, 4, 40).load_state_dict(state)
-    with pytest.raises(InvalidArgument, match=r"schema_version 9, expected 1"):
-        of_run(of_lists(), 0, 1, 4, 40).load_state_dict({**state, "schema_version": 9})
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -321,17 +218,6 @@ def test_a_domain_without_volumes_in_the_split_is_refused(small_store):
 def test_store_options_are_refused_for_a_dictionary():
     with pytest.raises(InvalidArgument, match="foreground, align, windows and on_fault need a store"):
         of_lists(foreground=0.5)
-
-
-def test_a_sampler_that_cannot_step_is_refused():
-    with pytest.raises(InvalidArgument, match=r"rank must be from 0 to num_replicas - 1 = 1, got 2"):
-        of_run(of_lists(), 2, 2, 4, 40)
-    with pytest.raises(InvalidArgument, match="num_samples=7 makes no step: 2 ranks of 4 draws need at least 8"):
-        of_run(of_lists(), 0, 2, 4, 7)
-    with pytest.raises(InvalidArgument, match="batch_size must be at least 1, got 0"):
-        of_run(of_lists(), 0, 2, 0, 7)
-    with pytest.raises(InvalidArgument, match="consumed must be from 0 to num_samples = 40, got 41"):
-        of_run(of_lists(), 0, 2, 4, 40).state_dict(consumed=41)
 
 
 @pytest.mark.parametrize("name", ["MixtureDataset", "MixtureSampler"])

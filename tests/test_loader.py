@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 
 import mixio
 from mixio.errors import InvalidArgument
-from mixio.loader import Buffers
 from tests.test_dataset import assert_same_batch, of_lists, of_run, of_store
 
 
@@ -79,17 +78,6 @@ def test_a_batch_may_be_changed_in_place(small_store):
     for batch, expected in zip(loader_of(dataset), plain_loader(dataset), strict=True):
         assert_same_batch(batch, expected)
         batch["image"].fill_(float("nan"))
-
-
-def test_memory_that_nothing_refers_to_is_used_again():
-    buffers = Buffers((2, 3))
-    first = torch.from_numpy(buffers.take())
-    place, part = first.data_ptr(), first[1, 1:]
-    del first
-    other = torch.from_numpy(buffers.take())
-    assert other.data_ptr() != place
-    del part
-    assert buffers.take().ctypes.data == place
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 4), st.integers(1, 3), st.integers(0, 2))

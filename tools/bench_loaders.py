@@ -13,8 +13,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from mixio.dataset import MixtureSampler
 from mixio.loader import MixtureLoader
+from mixio.sampler import MixtureSampler
 from tools.bench_system import cpu_of, deaf_children, drop, memory_of
 from tools.bench_turns import Spread, in_turns, percentile, spread_of
 from tools.bench_work import Work, stored_bytes

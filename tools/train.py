@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mixio.dataset import MixtureDataset, MixtureSampler
+from mixio.dataset import MixtureDataset
 from mixio.errors import InvalidArgument, MixioError
 from mixio.ledger import Ledger
 from mixio.loader import MixtureLoader
 from mixio.mixture import Mixture
+from mixio.sampler import MixtureSampler
 from mixio.store import Store, open_store
 from models.checkpoint import save_checkpoint
 from models.mae import MaskedAutoencoder

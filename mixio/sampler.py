@@ -1,0 +1,139 @@
+"""Which draws each rank reads at each step: plain arithmetic on one position.
+
+    sampler = MixtureSampler(dataset, num_samples=10**6, batch_size=4)
+    loader = DataLoader(dataset, batch_size=4, sampler=sampler, num_workers=8)
+
+The position of a whole run is one integer, and a run may go on with another number of ranks, workers or samples a
+batch, and read exactly the draws that are left.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from mixio.errors import InvalidArgument, require
+
+try:
+    import torch
+    import torch.distributed
+    from torch.utils.data import DistributedSampler
+except ImportError as error:
+    raise require("torch", "torch") from error
+
+SCHEMA_VERSION = 1
+
+
+class Fingerprinted(Protocol):
+    """A map-style data set that says, part by part, what decides which sample draw g is."""
+
+    @property
+    def fingerprint(self) -> dict[str, Any]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, g: int) -> Any: ...
+
+
+class MixtureSampler(DistributedSampler[int]):
+    """Hands rank r of W its draws: at step s, those from start + (s W + r) b up to start + (s W + r + 1) b.
+
+    `num_samples` is the whole run's, over all ranks; the tail that does not fill a batch of `batch_size` = b
+    on every rank is left out, so all ranks make equally many steps. Rank and world size come from
+    torch.distributed if it is initialized, else from RANK and WORLD_SIZE, else are 0 and 1. Iterating begins
+    at the position last loaded, whatever the epoch: this is one run, and reading it twice gives it twice.
+
+    It subclasses `DistributedSampler` so that frameworks that replace other samplers leave it in place. As
+    there, the attribute `num_samples` and `len` count one rank's draws, here those from the position on.
+    """
+
+    dataset: Fingerprinted  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        dataset: Fingerprinted,
+        *,
+        num_samples: int,
+        batch_size: int,
+        rank: int | None = None,
+        num_replicas: int | None = None,
+    ) -> None:
+        rank = _rank() if rank is None else rank
+        num_replicas = _world_size() if num_replicas is None else num_replicas
+        if not 0 <= rank < num_replicas:
+            raise InvalidArgument(f"rank must be from 0 to num_replicas - 1 = {num_replicas - 1}, got {rank}")
+        if batch_size < 1:
+            raise InvalidArgument(f"batch_size must be at least 1, got {batch_size}")
+        if num_samples < num_replicas * batch_size:
+            raise InvalidArgument(
+                f"num_samples={num_samples} makes no step: {num_replicas} ranks of {batch_size} draws "
+                f"need at least {num_replicas * batch_size}"
+            )
+        # DistributedSampler is typed for torch's own class; it only counts and asks for the length.
+        super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=False, drop_last=True)  # type: ignore[arg-type]
+        self.batch_size = batch_size
+        self.total = num_samples
+        self._move_to(0)
+
+    def __iter__(self) -> Iterator[int]:
+        self._handed = 0
+        step = self.num_replicas * self.batch_size
+        first = self.start + self.rank * self.batch_size
+        for begin in range(first, first + self.num_samples * self.num_replicas, step):
+            for g in range(begin, begin + self.batch_size):
+                self._handed += 1
+                yield g
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
+        """The run's position, to be saved as JSON: `consumed` draws over all ranks since the run's first.
+
+        Give it where the loader has workers: (step + 1) * batch_size * world size. None takes the whole
+        batches that this iterator has handed out, times the world size; workers fetch ahead, so that counts
+        draws that no one has trained on yet.
+        """
+        if consumed is None:
+            consumed = self.start + self._handed // self.batch_size * self.batch_size * self.num_replicas
+        self._check(consumed)
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "consumed": consumed,
+            "fingerprint": self.dataset.fingerprint,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where a run stopped, with any world size and batch size; refuses the state of other draws."""
+        if state.get("schema_version") != SCHEMA_VERSION:
+            version = state.get("schema_version")
+            raise InvalidArgument(f"sampler state has schema_version {version!r}, expected {SCHEMA_VERSION}")
+        ours, theirs = self.dataset.fingerprint, state.get("fingerprint", {})
+        differing = [part for part in ours if ours[part] != theirs.get(part)]
+        if differing:
+            raise InvalidArgument(
+                f"the saved state differs from this data set in {' and '.join(differing)}; "
+                "build the data set as it was then, or start a new run without the state"
+            )
+        self._check(state["consumed"])
+        self._move_to(state["consumed"])
+
+    def _move_to(self, consumed: int) -> None:
+        self.start = consumed
+        self._handed = 0
+        steps = (self.total - consumed) // (self.num_replicas * self.batch_size)
+        self.num_samples = steps * self.batch_size
+        self.total_size = self.num_samples * self.num_replicas
+
+    def _check(self, consumed: int) -> None:
+        if not 0 <= consumed <= self.total:
+            raise InvalidArgument(f"consumed must be from 0 to num_samples = {self.total}, got {consumed}")
+
+
+def _rank() -> int:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank()
+    return int(os.environ.get("RANK", "0"))
+
+
+def _world_size() -> int:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_world_size()
+    return int(os.environ.get("WORLD_SIZE", "1"))
