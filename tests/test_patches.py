@@ -1,16 +1,18 @@
 """Patches out of blobs: equal to slicing the whole, in threads, forks and spawned processes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixio import shards
 from mixio.blob import Grid, plan_grid
+from mixio.codec import Codec
 from mixio.errors import InvalidArgument, StoreError
 from mixio.native import why_not
 from mixio.normalize import apply_linear
@@ -101,6 +103,34 @@ def test_an_array_that_cannot_hold_the_patch_is_refused(
 ) -> None:
     with pytest.raises(InvalidArgument, match="with its last axis contiguous, got int"):
         read_patches(cache_of(array.parent), [Patch(blobs, GRID, (0, 0, 0), target, linear)])
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_array_is_read_as_zarr_python_reads_it_from_both_containers(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    shape = data.draw(st.tuples(*[st.integers(1, 40)] * 3))
+    dtype = data.draw(st.sampled_from(["int8", "uint8", "int16", "uint16", "int32", "float32", "float64"]))
+    codec = Codec.parse(data.draw(st.sampled_from(["lz4:5:bitshuffle", "lz4:5", "zstd:1", "none"])))
+    shard_bytes = data.draw(st.sampled_from([None, 4096]))
+    grid = replace(
+        plan_grid(shape, dtype, 3, chunk=data.draw(st.integers(1, 20)), shard_bytes=shard_bytes), codec=codec
+    )
+    voxels = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 100, shape).astype(dtype)
+    voxels[: data.draw(st.integers(0, shape[0]))] = 3  # chunks that are not stored
+    size = tuple(data.draw(st.integers(1, n)) for n in shape)
+    corner = tuple(data.draw(st.integers(0, n - s)) for s, n in zip(size, shape, strict=True))
+    root = tmp_path_factory.mktemp("array")
+    blobs = write_array(root, "0", voxels, grid)
+    with (root / "tar").open("wb") as tar:
+        tar.write(bytes(1536))
+        members = [Blob("tar", tar.tell(), tar.write((root / blob.path).read_bytes()), blob.crc32c) for blob in blobs]
+    reference = zarr.open_array(root / "0", mode="r")[tuple(slice(c, c + s) for c, s in zip(corner, size, strict=True))]
+    for stored in (blobs, members):
+        patch = read_region(cache_of(root), stored, grid, corner, size)
+        assert patch.dtype == reference.dtype
+        assert np.array_equal(patch, reference)
 
 
 def test_patches_equal_those_of_zarr_python(array: Path, blobs: list[Blob]) -> None:
