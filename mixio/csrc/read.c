@@ -22,6 +22,7 @@ typedef struct {
     int64_t chunk[3];             /* voxels in a chunk along x, y, z */
     int64_t type, itemsize;       /* place of the stored dtype in TYPES of native.py; its bytes */
     const void *fill;             /* one stored voxel, for chunks that are not there */
+    int64_t capacity;             /* room for stored bytes: for a chunk and 20 bytes, or more */
 } Shard;
 
 typedef struct {
@@ -36,13 +37,28 @@ typedef struct {
     int64_t low[3], high[3];
 } Box;
 
-/* Where a chunk is decoded: room for its stored bytes, its voxels, and for those once more. */
+/* Where chunks are decoded: room for stored bytes of one or several, for the voxels of one, and for those once more.
+   `begin` up to `end` is what the stored bytes are of the shard. */
 typedef struct {
     uint8_t *stored, *voxels, *rows;
+    uint64_t begin, end;
 } Room;
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static Box box_of(const Shard *shard, const int64_t *at) {
+    Box box;
+    for (int axis = 0; axis < 3; axis++) {
+        box.low[axis] = at[axis] * shard->chunk[axis];
+        box.high[axis] = box.low[axis] + shard->chunk[axis];
+    }
+    return box;
+}
+
+static const uint64_t *entry_of(const Shard *shard, const int64_t *at) {
+    return shard->index + 2 * ((at[0] * shard->chunks[1] + at[1]) * shard->chunks[2] + at[2]);
+}
 
 static int meet(const Box *chunk, const Region *region, Box *common) {
     int found = 1;
@@ -97,15 +113,39 @@ static int read_all(int file, uint8_t *target, int64_t length, int64_t start) {
     return 1;
 }
 
+static int is_wanted(const Shard *shard, const Region *regions, int64_t count, const int64_t *at) {
+    Box chunk = box_of(shard, at), common;
+    for (int64_t r = 0; r < count; r++)
+        if (meet(&chunk, &regions[r], &common)) return 1;
+    return 0;
+}
+
+/* The stored bytes of the chunk at `at`, NULL if they cannot be had. Chunks that follow it along z and in the file are
+   brought by the same read, as far as they are wanted and there is room. */
+static const uint8_t *stored_bytes(const Shard *shard, const Region *regions, int64_t count, const int64_t *at,
+                                   int64_t last, Room *room) {
+    const uint64_t *entry = entry_of(shard, at);
+    uint64_t offset = entry[0], whole = (uint64_t)shard->nbytes, capacity = (uint64_t)shard->capacity;
+    if (offset > whole || entry[1] > whole - offset || entry[1] > capacity) return NULL;
+    if (offset >= room->begin && offset + entry[1] <= room->end) return room->stored + (offset - room->begin);
+    uint64_t end = offset + entry[1];
+    for (int64_t next[3] = {at[0], at[1], at[2] + 1}; next[2] <= last; next[2]++) {
+        const uint64_t *following = entry_of(shard, next);
+        if (following[0] != end || following[1] > whole - end || end + following[1] - offset > capacity) break;
+        if (!is_wanted(shard, regions, count, next)) break;
+        end += following[1];
+    }
+    room->begin = room->end = 0;
+    if (!read_all((int)shard->file, room->stored, (int64_t)(end - offset), shard->start + (int64_t)offset)) return NULL;
+    room->begin = offset, room->end = end;
+    return room->stored;
+}
+
 /* The frame of a chunk, checked: its checksum, and what it says of its sizes, that of a voxel among them. */
-static int stored_frame(const Library *library, const Shard *shard, const uint64_t *entry, uint8_t *stored,
-                        Frame *frame) {
-    uint64_t offset = entry[0], length = entry[1], whole = (uint64_t)shard->nbytes;
+static int frame_of(const Library *library, const Shard *shard, const uint8_t *stored, int64_t length, Frame *frame) {
     int64_t nbytes = shard->chunk[0] * shard->chunk[1] * shard->chunk[2] * shard->itemsize;
-    if (length < BLOSC_HEADER + CRC_BYTES || length > (uint64_t)nbytes + BLOSC_HEADER + CRC_BYTES) return 0;
-    if (offset > whole || length > whole - offset) return 0;
-    if (!read_all((int)shard->file, stored, (int64_t)length, shard->start + (int64_t)offset)) return 0;
-    int64_t encoded = (int64_t)length - CRC_BYTES;
+    if (length < BLOSC_HEADER + CRC_BYTES || length > nbytes + BLOSC_HEADER + CRC_BYTES) return 0;
+    int64_t encoded = length - CRC_BYTES;
     if (library->crc32c(stored, (size_t)encoded) != little(stored + encoded)) return 0;
     frame->bytes = stored;
     frame->length = encoded;
@@ -117,31 +157,35 @@ static int stored_frame(const Library *library, const Shard *shard, const uint64
 /* What all regions want of one chunk, which is read and decoded once, and only from its first slab that is wanted to
    its last. */
 static int read_chunk(const Library *library, const Shard *shard, const Region *regions, int64_t count,
-                      const Box *chunk, const uint64_t *entry, const Room *room) {
-    int64_t low = chunk->high[0], high = chunk->low[0], slab = shard->chunk[1] * shard->chunk[2];
-    Box box;
+                      const int64_t *at, int64_t last_z, Room *room) {
+    Box chunk = box_of(shard, at), box;
+    int64_t low = chunk.high[0], high = chunk.low[0], slab = shard->chunk[1] * shard->chunk[2];
     Frame frame;
     for (int64_t r = 0; r < count; r++)
-        if (meet(chunk, &regions[r], &box)) low = smaller(low, box.low[0]), high = larger(high, box.high[0]);
+        if (meet(&chunk, &regions[r], &box)) low = smaller(low, box.low[0]), high = larger(high, box.high[0]);
     if (low >= high) return 1;
+    const uint64_t *entry = entry_of(shard, at);
     int missing = entry[0] == UINT64_MAX;
-    if (!missing && !stored_frame(library, shard, entry, room->stored, &frame)) return 0;
-    int64_t first = (low - chunk->low[0]) * slab, last = (high - chunk->low[0]) * slab;
-    if (!missing && !decode(library, &frame, shard->itemsize, first, last, room->voxels, room->rows)) return 0;
+    if (!missing) {
+        const uint8_t *stored = stored_bytes(shard, regions, count, at, last_z, room);
+        if (!stored || !frame_of(library, shard, stored, (int64_t)entry[1], &frame)) return 0;
+        int64_t first = (low - chunk.low[0]) * slab, last = (high - chunk.low[0]) * slab;
+        if (!decode(library, &frame, shard->itemsize, first, last, room->voxels, room->rows)) return 0;
+    }
     for (int64_t r = 0; r < count; r++) {
-        if (!meet(chunk, &regions[r], &box)) continue;
+        if (!meet(&chunk, &regions[r], &box)) continue;
         if (missing)
             fill(shard, &regions[r], &box);
         else
-            copy(shard, &regions[r], &box, chunk, room->voxels);
+            copy(shard, &regions[r], &box, &chunk, room->voxels);
     }
     return 1;
 }
 
-/* Fill all regions of a shard; 1 if all went well. `room` is for three chunks and 64 bytes. */
+/* Fill all regions of a shard; 1 if all went well. `bytes` is room for two chunks and the shard's capacity. */
 int mixio_read(const Library *library, const Shard *shard, const Region *regions, int64_t count, uint8_t *bytes) {
     int64_t first[3], last[3], at[3], nbytes = shard->chunk[0] * shard->chunk[1] * shard->chunk[2] * shard->itemsize;
-    Room room = {bytes + 2 * nbytes, bytes, bytes + nbytes};
+    Room room = {bytes + 2 * nbytes, bytes, bytes + nbytes, 0, 0};
     for (int axis = 0; axis < 3; axis++) {
         int64_t low = regions[0].low[axis], high = regions[0].high[axis];
         for (int64_t r = 1; r < count; r++)
@@ -151,15 +195,8 @@ int mixio_read(const Library *library, const Shard *shard, const Region *regions
     }
     for (at[0] = first[0]; at[0] <= last[0]; at[0]++)
         for (at[1] = first[1]; at[1] <= last[1]; at[1]++)
-            for (at[2] = first[2]; at[2] <= last[2]; at[2]++) {
-                Box chunk;
-                for (int axis = 0; axis < 3; axis++) {
-                    chunk.low[axis] = at[axis] * shard->chunk[axis];
-                    chunk.high[axis] = chunk.low[axis] + shard->chunk[axis];
-                }
-                int64_t number = (at[0] * shard->chunks[1] + at[1]) * shard->chunks[2] + at[2];
-                if (!read_chunk(library, shard, regions, count, &chunk, shard->index + 2 * number, &room)) return 0;
-            }
+            for (at[2] = first[2]; at[2] <= last[2]; at[2]++)
+                if (!read_chunk(library, shard, regions, count, at, last[2], &room)) return 0;
     return 1;
 }
 
