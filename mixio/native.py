@@ -27,7 +27,7 @@ from mixio.volume import Shape
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64", "float16")
 """Stored dtypes in the order of LINEAR in csrc/linear.h; compilers before their time leave out the last."""
 _AT_ONCE = 256 * 2**10
-"""Bytes of neighboring chunks that are read at once: a cold disk gives 1.4 times as many patches, a warm one 2 % more."""
+"""Bytes of neighboring chunks that are read at once: 1.4 times as many patches from a cold disk, 2 % more else."""
 _LARGEST_KEPT = 4 * 2**20
 """Bytes of the room for chunks that a thread keeps; what is larger is made for each call."""
 
