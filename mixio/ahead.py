@@ -12,6 +12,9 @@ from typing import Any, Generic, TypeVar
 
 from mixio.errors import MixioError
 
+_PATIENCE = 10.0
+"""Seconds that the collector, and the exit of the interpreter, wait for each thread."""
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -24,14 +27,15 @@ class Ahead(Iterator[Result], Generic[Task, Result]):
     """
 
     def __init__(self, work: Callable[[Task], Result], tasks: Iterable[Task], *, threads: int, depth: int) -> None:
-        self._shelf = _Shelf(work, iter(tasks), max(depth, threads))
+        self._shelf = _Shelf(work, iter(tasks), depth)
         self._process = os.getpid()
         # The threads hold the shelf and not this object, so that it can be let go while they work.
         workers = [
             threading.Thread(target=_serve, args=(self._shelf,), name=f"mixio-ahead-{number}", daemon=True)
             for number in range(threads)
         ]
-        self._finalizer = weakref.finalize(self, _end, self._shelf, workers, self._process)
+        # The collector may run in a thread that holds a lock which a worker waits for: it does not wait for ever.
+        self._finalizer = weakref.finalize(self, _end, self._shelf, workers, self._process, _PATIENCE)
         for worker in workers:
             worker.start()
 
@@ -53,7 +57,10 @@ class Ahead(Iterator[Result], Generic[Task, Result]):
 
     def close(self) -> None:
         """End the threads and wait for them; there is nothing more to iterate."""
-        self._finalizer()
+        ending = self._finalizer.detach()
+        if ending is not None:
+            _, end, (shelf, workers, process, _), _ = ending
+            end(shelf, workers, process, None)
 
 
 _Outcome = tuple[Any, BaseException | None]
@@ -143,11 +150,11 @@ def _attempt(work: Callable[[Any], Any], task: Any) -> _Outcome:
         return None, error
 
 
-def _end(shelf: _Shelf, workers: list[threading.Thread], process: int) -> None:
+def _end(shelf: _Shelf, workers: list[threading.Thread], process: int, patience: float | None) -> None:
     if os.getpid() != process:
         return  # a forked child: no threads to end, and a lock that one of them may have held
     shelf.stop()
     if threading.current_thread() not in workers:  # which may be the one to collect a forgotten iterator
         for worker in workers:
             if worker.ident is not None:
-                worker.join()
+                worker.join(patience)

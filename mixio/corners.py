@@ -5,6 +5,7 @@ grid say of the volume; no voxel is read. Foreground is estimated: the share of 
 of the grid (0 to 255 for each 8^3 voxels, `Store.occupancy`) that it touches, good to a cell at the patch's rim.
 """
 
+import operator
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -186,11 +187,14 @@ def _below(stream: int, count: int) -> int:
 def _align(align: Align, size: Shape) -> Shape | Literal["chunk"]:
     if align == "chunk":
         return "chunk"
-    given = [1, 1, 1] if align is None else [align] * 3 if isinstance(align, int) else list(align)
-    if len(given) != 3 or not all(isinstance(a, int) and 1 <= a <= s for a, s in zip(given, size, strict=False)):
+    given = 1 if align is None else align
+    try:
+        x, y, z = (operator.index(a) for a in (given if isinstance(given, Sequence) else (given,) * 3))
+    except (TypeError, ValueError):
+        x = y = z = 0
+    if not all(1 <= a <= s for a, s in zip((x, y, z), size, strict=True)):
         raise InvalidArgument(
             f'align must be "chunk", or one or three numbers of voxels from 1 to the edge of the patch {size}, '
             f"got {align!r}; longer steps would leave out voxels"
         )
-    x, y, z = (int(a) for a in given)
     return x, y, z

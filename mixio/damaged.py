@@ -20,13 +20,13 @@ class DamagedVolumes:
         """What is wrong, by the name of the volume."""
 
     def add(self, volume: str, error: DamagedChunkError) -> None:
-        """Take note of a volume: `MixioWarning` when it is new, `TooManyFaults` when it is one too many."""
+        """Take note of a volume: `MixioWarning` when it is new, `TooManyFaults` once there are too many, ever after."""
         said = str(error)
-        if self.found.setdefault(volume, said) is not said:  # in one step: of several threads that meet it, one tells
-            return
+        is_new = self.found.setdefault(volume, said) is said  # in one step: of several threads that meet it, one tells
         if len(self.found) > self.limit:
             raise TooManyFaults(
                 f"{len(self.found)} damaged volumes are more than max_faults={self.limit}: {', '.join(self.found)}; "
                 f"the last one: {error}; convert them again, or allow more"
             ) from error
-        warnings.warn(f"{error}; its draws that cannot be read are replaced", MixioWarning, stacklevel=2)
+        if is_new:
+            warnings.warn(f"{error}; its draws that cannot be read are replaced", MixioWarning, stacklevel=2)

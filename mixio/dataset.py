@@ -115,11 +115,17 @@ class MixtureDataset(Dataset[Any]):
 
     def __getitems__(self, draws: Sequence[int]) -> list[Any]:
         """The samples of one batch, read together; `DataLoader` asks for them this way."""
+        return self.transformed(self.untransformed(draws))
+
+    def untransformed(self, draws: Sequence[int]) -> list[Any]:
+        """The samples of one batch before `transform`."""
         planned = [self._draw(g) for g in draws]
         if isinstance(self.source, Mapping):
-            samples = [_tagged(self.source[draw.domain][draw.volume], _tags(draw)) for draw in planned]
-        else:
-            samples = self._samples(planned)
+            return [_tagged(self.source[draw.domain][draw.volume], _tags(draw)) for draw in planned]
+        return self._samples(planned)
+
+    def transformed(self, samples: list[Any]) -> list[Any]:
+        """The same after it."""
         return samples if self.transform is None else [self.transform(sample) for sample in samples]
 
     def read_batch(
@@ -134,6 +140,8 @@ class MixtureDataset(Dataset[Any]):
             raise InvalidArgument("read_batch needs a store and no transform; collate the samples instead")
         if raw and out is not None:
             raise InvalidArgument("raw patches have the stored types and go into no float32 array; give one of them")
+        if not len(draws):
+            raise InvalidArgument("a batch has at least one draw, got none")
         planned = [self._draw(g) for g in draws]
         if raw:
             crops = self.crops.read(planned)
@@ -167,8 +175,9 @@ class MixtureDataset(Dataset[Any]):
         assert self.crops is not None
         images: list[torch.Tensor]
         if self.transform is None and torch.utils.data.get_worker_info() is not None:
-            block = Block()
-            crops = self.crops.read(planned, place=block.place)
+            # A sample that is asked for alone may be kept, and each block holds a file open.
+            block = Block() if len(planned) > 1 else None
+            crops = self.crops.read(planned, place=None if block is None else block.place)
             images = [Stored(crop.voxels, crop.linear, block) for crop in crops]
         else:
             # An array of its own for each: a kept sample does not keep its batch.
@@ -202,10 +211,13 @@ class MixtureDataset(Dataset[Any]):
 
 
 def _patch_size(size: int | Sequence[int]) -> Shape:
-    sizes = tuple(size) if isinstance(size, Sequence) else (size,) * 3
-    if len(sizes) != 3 or not all(isinstance(s, int) and s >= 1 for s in sizes):
+    try:
+        x, y, z = (operator.index(s) for s in (size if isinstance(size, Sequence) else (size,) * 3))
+    except (TypeError, ValueError):
+        x = y = z = 0
+    if min(x, y, z) < 1:
         raise InvalidArgument(f"patch_size must be one or three numbers of voxels, at least 1, got {size!r}")
-    return sizes
+    return x, y, z
 
 
 def _replaces(on_fault: str) -> bool:

@@ -35,19 +35,10 @@ _SHAPES_KEPT = 4
 """Shapes of batches for which memory is kept, to be used again."""
 
 
-class Stored(Tensor):
-    """A float32 image (1, X, Y, Z) that is a patch (X, Y, Z) of stored numbers until somebody looks."""
+class Late(Tensor):
+    """A float32 tensor of this shape that is stored numbers until somebody looks."""
 
-    patch: npt.NDArray[Any]
-    linear: Linear
-    block: "Block | None"
-    _image: Tensor | None
-
-    @staticmethod
-    def __new__(cls, patch: npt.NDArray[Any], linear: Linear, block: "Block | None" = None) -> "Stored":
-        made: Stored = Tensor._make_wrapper_subclass(cls, (1, *patch.shape), dtype=torch.float32)
-        made.patch, made.linear, made.block, made._image = patch, linear, block, None
-        return made
+    _made: Tensor | None
 
     @classmethod
     def __torch_function__(
@@ -70,15 +61,35 @@ class Stored(Tensor):
 
     def image(self) -> Tensor:
         """The float32 tensor, made once: what is changed in place stays changed."""
-        if self._image is None:
-            out = np.empty((1, 1, *self.patch.shape), np.float32)
-            self._image = _images([self.patch], [self.linear], out)[0]
-        return self._image
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
     @property
     def untouched(self) -> bool:
         """Whether nobody has looked, so that the stored numbers are still what this is."""
-        return self._image is None
+        return self._made is None
+
+    def _make(self) -> Tensor:
+        raise NotImplementedError
+
+
+class Stored(Late):
+    """An image (1, X, Y, Z) that is a patch (X, Y, Z)."""
+
+    patch: npt.NDArray[Any]
+    linear: Linear
+    block: "Block | None"
+
+    @staticmethod
+    def __new__(cls, patch: npt.NDArray[Any], linear: Linear, block: "Block | None" = None) -> "Stored":
+        made: Stored = Tensor._make_wrapper_subclass(cls, (1, *patch.shape), dtype=torch.float32)
+        made.patch, made.linear, made.block, made._made = patch, linear, block, None
+        return made
+
+    def _make(self) -> Tensor:
+        out = np.empty((1, 1, *self.patch.shape), np.float32)
+        return _images([self.patch], [self.linear], out)[0]
 
 
 class Block:
@@ -102,27 +113,42 @@ class Block:
         return [(id(one.block), id(one.patch)) for one in images] == mine
 
 
-class StoredBatch:
-    """Collated `Stored` images on their way to another process, where they come out as a tensor (B, 1, X, Y, Z)."""
+class StoredBatch(Late):
+    """Collated images (B, 1, X, Y, Z) of one block, which is what travels to another process."""
 
-    def __init__(self, images: Sequence[Stored]) -> None:
-        self.linear = [one.linear for one in images]
-        block = images[0].block
-        if block is None or not block.holds(images):  # sampled one by one, in another order, or damaged
-            block = Block()
-            for one, patch in zip(
-                images, block.place([(i.patch.dtype.str, i.patch.shape) for i in images]), strict=True
-            ):
-                patch[...] = one.patch
-        self.block, self.layout = block.bytes, block.layout
+    block: Block
+    linear: list[Linear]
 
-    def __reduce__(self) -> Any:
-        return _unpacked, (self.block, self.layout, self.linear)
+    @staticmethod
+    def __new__(cls, images: Sequence[Stored]) -> "StoredBatch":
+        made: StoredBatch = Tensor._make_wrapper_subclass(cls, (len(images), *images[0].shape), dtype=torch.float32)
+        made.block, made.linear, made._made = _block_of(images), [one.linear for one in images], None
+        return made
+
+    def _make(self) -> Tensor:
+        return _unpacked(self.block.bytes, self.block.layout, self.linear)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if not self.untouched:
+            return super().__reduce_ex__(protocol)
+        return _unpacked, (self.block.bytes, self.block.layout, self.linear)
+
+
+def _block_of(images: Sequence[Stored]) -> Block:
+    block = images[0].block
+    if block is None or not block.holds(images):  # sampled one by one, in another order, or damaged
+        block = Block()
+        places = block.place([(one.patch.dtype.str, one.patch.shape) for one in images])
+        for one, place in zip(images, places, strict=True):
+            place[...] = one.patch
+    return block
 
 
 def _collate(images: Sequence[Tensor], *, collate_fn_map: Any = None) -> Any:
     """What `default_collate` does with a list of `Stored`; outside of a worker, nothing is put off."""
-    if torch.utils.data.get_worker_info() is None or not all(isinstance(i, Stored) and i.untouched for i in images):
+    shape = images[0].shape
+    late = all(isinstance(one, Stored) and one.untouched and one.shape == shape for one in images)
+    if torch.utils.data.get_worker_info() is None or not late:
         plain = [_plain(image) for image in images]
         return default_collate_fn_map[Tensor](plain, collate_fn_map=collate_fn_map)
     return StoredBatch(images)  # type: ignore[arg-type]
@@ -160,7 +186,7 @@ def _starts(kinds: Sequence[Kind]) -> list[int]:
 
 
 def _plain(value: Any) -> Any:
-    return value.image() if isinstance(value, Stored) else value
+    return value.image() if isinstance(value, Late) else value
 
 
 def _same(image: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import copy
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import Any
 
@@ -33,16 +34,22 @@ except ImportError as error:
 
 REMOTE_THREADS = 16
 """Threads for a store in a bucket, which mostly wait."""
+MOST_THREADS = 16
+"""Threads that are taken without being asked for: each has a batch in hand, and that is memory."""
 
 
 class MixtureLoader:
     """Iterates over one rank's batches of a run, from the position last loaded to its end.
 
-    `num_samples`, `batch_size`, `rank` and `num_replicas` are those of `MixtureSampler`. `threads` is by default one
-    for each processor that this process may use, `REMOTE_THREADS` for a store in a bucket; they are started when
-    iterating begins. At most `prefetch` batches (by default twice `threads`) are begun before they are asked for; that
-    many lie in memory, and those that the training loop holds. A batch is the loop's to keep or to change: its memory
-    is used again only when nothing refers to it any more.
+    `num_samples`, `batch_size`, `rank` and `num_replicas` are those of `MixtureSampler`. `threads` is by default this
+    rank's part of the processors of the machine (LOCAL_WORLD_SIZE ranks share them), at most `MOST_THREADS`, and
+    `REMOTE_THREADS` for a store in a bucket; they are started when iterating begins. At most `prefetch` batches (by
+    default two more than `threads`) are begun before they are asked for; that many lie in memory, and those that the
+    training loop holds. A batch is the loop's to keep or to change: its memory is used again only when nothing refers
+    to it any more.
+
+    A `transform`, and the members of a dictionary of data sets, are called by one thread at a time, for they may keep
+    state; which batch comes first is not fixed, so randomness belongs to the sample's `seed`.
 
     With `device`, images come there as stored integers and are normalized there, for CUDA on a stream beside the
     training step (see `mixio.device`); the rest of the batch stays on the CPU. It needs a store and no transform.
@@ -69,8 +76,8 @@ class MixtureLoader:
             dataset, num_samples=num_samples, batch_size=batch_size, rank=rank, num_replicas=num_replicas
         )
         self.threads = _at_least_one("threads", _threads_for(dataset) if threads is None else threads)
-        self.prefetch = _at_least_one("prefetch", 2 * self.threads if prefetch is None else prefetch)
-        self.device = None if device is None else torch.device(device)
+        self.prefetch = _at_least_one("prefetch", self.threads + 2 if prefetch is None else prefetch)
+        self.device = None if device is None else _this_one(torch.device(device))
         if self.device is not None and not _is_plain(dataset):
             raise InvalidArgument("device needs a store and no transform; move the batches to it in the loop")
         self._progress = _Progress(self.sampler)
@@ -80,8 +87,12 @@ class MixtureLoader:
         return _Batches(self, self._progress)
 
     def __len__(self) -> int:
-        """Batches of this rank from the position last loaded to the end of the run."""
-        return len(self.sampler) // self.batch_size
+        """Batches of this rank in the whole run, those before a loaded position too.
+
+        That is what Lightning and torchdata count by: to it they add the batches that were done before.
+        """
+        step = self.batch_size * self.sampler.num_replicas
+        return self.sampler.start // step + len(self.sampler) // self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Nothing changes: a run has no epochs. Frameworks call this on whatever they iterate over."""
@@ -171,10 +182,17 @@ class _Collated:
 
     def __init__(self, dataset: MixtureDataset) -> None:
         self.dataset, self.alone = dataset, _OneThreadEach()
+        # Transforms keep state, as MONAI's random ones do, and so may data sets: one thread at a time calls them.
+        self._reading = threading.Lock() if dataset.crops is None else nullcontext()
+        self._transforming = threading.Lock()
 
     def __call__(self, draws: Sequence[int]) -> Any:
         self.alone()
-        return default_collate(self.dataset.__getitems__(draws))
+        with self._reading:
+            samples = self.dataset.untransformed(draws)
+        with self._transforming:
+            samples = self.dataset.transformed(samples)
+        return default_collate(samples)
 
 
 class _OneThreadEach:
@@ -201,7 +219,16 @@ def _is_plain(dataset: MixtureDataset) -> bool:
 def _threads_for(dataset: MixtureDataset) -> int:
     if "://" in getattr(dataset.source, "path", ""):
         return REMOTE_THREADS
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    ranks = max(1, int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+    return min(MOST_THREADS, max(1, cores // ranks))
+
+
+def _this_one(device: torch.device) -> torch.device:
+    """With its number: threads of ours do not know which device the training loop has made the current one."""
+    if str(device) == "cuda":
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def _at_least_one(name: str, value: int) -> int:

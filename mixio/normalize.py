@@ -57,7 +57,8 @@ def apply_linear(patch: npt.NDArray[Any], linear: Linear, *, out: npt.NDArray[np
     """Fill `out` with clip(patch * scale + offset, 0, 1), each step rounded to float32."""
     scale, offset = linear
     fast = compiled()
-    if fast is not None and fast.can_take(patch) and out.flags.c_contiguous and out.shape == patch.shape:
+    fits = out.dtype == np.float32 and out.flags.c_contiguous and out.shape == patch.shape
+    if fast is not None and fits and fast.can_take(patch):
         fast.linear(patch, scale, offset, out)
         return
     np.multiply(patch, scale, out=out, dtype=np.float32, casting="same_kind")

@@ -126,10 +126,10 @@ def _check(patch: Patch) -> None:
     size, target = patch.target.shape, patch.target
     _check_size(size)
     dtype = np.dtype(patch.grid.dtype if patch.linear is None else np.float32)
-    if target.dtype != dtype or target.strides[2] != dtype.itemsize:
+    if target.dtype != dtype or target.strides[2] != dtype.itemsize or not target.flags.writeable:
         raise InvalidArgument(
-            f"the array to fill must be {dtype} with its last axis contiguous, got {target.dtype}, strides "
-            f"{target.strides}"
+            f"the array to fill must be writeable, {dtype}, with its last axis contiguous, got {target.dtype}, strides "
+            f"{target.strides}, writeable {target.flags.writeable}"
         )
     corner, shape = patch.corner, patch.grid.shape
     if any(c >= n or c + s <= 0 for c, s, n in zip(corner, size, shape, strict=True)):

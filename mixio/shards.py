@@ -7,6 +7,7 @@ an error instead of a bus error. From a bucket the chunks come in few large requ
 Files are opened on first use, never inherited: a forked child opens its own.
 """
 
+import errno
 import os
 import threading
 from collections import OrderedDict
@@ -30,6 +31,8 @@ MAX_OPEN_FILES = 256
 MAX_INDEX_BYTES = 64 * 2**20
 _FETCH_BYTES = 32 * 2**20
 """Stored bytes of chunks that are asked of a server at a time."""
+
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 Position = tuple[int, ...]
 
@@ -135,7 +138,8 @@ class OpenShard:
                 f"{self.where}: the shard is missing; run `mixio verify`, then convert again"
             ) from error
         except OSError as error:
-            raise StoreError(f"{self.where}: cannot be read ({error.strerror}); run `mixio verify`") from error
+            way_out = "raise the limit, ulimit -n" if error.errno in _TOO_MANY else "run `mixio verify`"
+            raise StoreError(f"{self.where}: cannot be read ({error.strerror}); {way_out}") from error
         end = self._blob.offset + self._blob.nbytes
         if os.fstat(descriptor).st_size < end:
             os.close(descriptor)

@@ -120,6 +120,9 @@ class Store:
         """
         if linear is not None and out is None:
             raise InvalidArgument("linear needs out: float32 arrays to fill")
+        for target in out or ():
+            if target.shape != tuple(size):
+                raise InvalidArgument(f"each array of out must have the patch's size {tuple(size)}, got {target.shape}")
         rows = [self.row(name) for name, _ in requests]
         targets = [empty(size, row.dtype) for row in rows] if out is None else list(out)
         each = [None] * len(rows) if linear is None else linear

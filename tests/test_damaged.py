@@ -31,6 +31,13 @@ def test_one_volume_more_than_allowed_ends_it_and_all_are_listed():
         damaged.add("ct/c", error_of("ct/c"))
 
 
+def test_too_many_stay_too_many():
+    volumes = DamagedVolumes(0)
+    for _ in range(2):
+        with pytest.raises(TooManyFaults, match="1 damaged volumes are more than max_faults=0: ct/a"):
+            volumes.add("ct/a", DamagedChunkError("a chunk"))
+
+
 def test_of_none_allowed_the_first_is_too_many():
     with pytest.raises(TooManyFaults, match="1 damaged volumes are more than max_faults=0: ct/a"):
         DamagedVolumes(0).add("ct/a", error_of("ct/a"))

@@ -1,4 +1,5 @@
 import copy
+import os
 import pickle
 from multiprocessing.reduction import ForkingPickler
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor, list_data_collate
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from mixio.late import Stored, StoredBatch
 from tests.test_dataset import assert_same_batch, of_run, of_store
@@ -105,6 +106,45 @@ def test_a_collate_function_of_ones_own_sees_tensors(small_store, collate):
     for batch, expected in zip(there, here, strict=True):
         assert type(batch["image"]) is type(expected["image"])
         assert torch.equal(batch["image"], expected["image"])
+
+
+def mixed(samples):
+    """What torchvision's MixUp does, and then some."""
+    batch = default_collate(samples)
+    batch["image"][:, :, 0] = 0.25
+    return {**batch, "image": batch["image"].half().float() * 0.5, "mean": batch["image"].mean(), "raw": batch["image"]}
+
+
+def test_a_collate_function_goes_on_with_the_batch_as_with_a_tensor(small_store):
+    dataset = of_store(small_store)
+    here, there = (
+        list(DataLoader(dataset, 3, sampler=of_run(dataset, 0, 1, 3, 6), num_workers=n, collate_fn=mixed))
+        for n in (0, 1)
+    )
+    for batch, expected in zip(there, here, strict=True):
+        assert_same_batch(batch, expected)
+        assert {type(batch[name]) for name in ("image", "mean", "raw")} == {torch.Tensor}
+
+
+def test_a_sample_that_is_kept_in_a_worker_holds_no_file_open(small_store):
+    (batch,) = DataLoader(Kept(of_store(small_store)), 1, sampler=[0], num_workers=1)
+    assert int(batch["opened"]) == 0
+
+
+class Kept(Dataset):
+    """Counts the files that a worker holds open for the samples that it keeps."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __getitem__(self, g):
+        self.dataset[g]
+        before = len(os.listdir("/proc/self/fd"))
+        kept = [self.dataset[g] for _ in range(20)]
+        return {"opened": len(os.listdir("/proc/self/fd")) - before, "kept": len(kept)}
+
+    def __len__(self):
+        return 1
 
 
 def test_without_collation_single_samples_are_the_same(small_store):

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -97,7 +98,7 @@ def test_a_run_goes_on_with_other_ranks_batches_and_threads(batch, world, new_ba
         other.load_state_dict(state)
         assert other.state_dict() == state
         received = list(other)
-        assert len(received) == len(other)
+        assert len(other) == state["consumed"] // (new_batch * new_world) + len(received)
         rest += [g for each in received for g in each["draw"].tolist()]
     assert sorted(rest) == list(range(state["consumed"], state["consumed"] + len(rest)))
     assert total - state["consumed"] - len(rest) < new_batch * new_world
@@ -109,7 +110,7 @@ def test_the_state_in_the_body_counts_the_batch_of_the_body_and_none_read_ahead(
     assert counts == [(3 * k, 3 * k - 1) for k in range(1, 11)]
     assert loader.state_dict()["consumed"] == 30
     loader.load_state_dict(loader.state_dict())
-    assert (list(loader), len(loader)) == ([], 0)
+    assert list(loader) == []
 
 
 def test_loading_a_state_leaves_an_open_iteration_as_it_was():
@@ -170,9 +171,11 @@ def test_torch_keeps_its_threads_in_the_loop_and_has_one_in_each_of_ours(small_s
         torch.set_num_threads(usual)
 
 
-def test_threads_are_as_many_as_processors_and_more_for_a_bucket(small_store):
+def test_threads_are_as_many_as_processors_and_more_for_a_bucket(small_store, monkeypatch):
     dataset = of_store(small_store)
     assert loader_of(dataset, threads=None).threads == len(os.sched_getaffinity(0))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "10000")
+    assert loader_of(dataset, threads=None).threads == 1
     dataset.source = type("Remote", (), {"path": "s3://bucket/store"})()
     assert loader_of(dataset, threads=None).threads == 16
 
@@ -217,3 +220,42 @@ def test_two_thousand_iterations_leave_no_thread_handle_or_memory(small_store):
     after = cycles(2000)
     assert after[:2] == (threads, handles)
     assert after[2] - memory < 16 * 2**20
+
+
+class Careless:
+    """A transform that keeps what it works on in itself, as MONAI's random ones do."""
+
+    def __call__(self, sample):
+        self.mine = sample["draw"]
+        time.sleep(0.001)
+        return {**sample, "same": self.mine == sample["draw"]}
+
+
+def test_a_transform_that_keeps_state_is_called_by_one_thread_at_a_time(small_store):
+    for dataset in (of_store(small_store, transform=Careless()), of_lists(transform=Careless())):
+        assert all(batch["same"].all() for batch in loader_of(dataset, num_samples=60, batch_size=2, threads=4))
+
+
+def test_the_length_is_that_of_the_whole_run_wherever_it_goes_on(small_store):
+    loader = loader_of(of_store(small_store), num_samples=30, batch_size=3)
+    batches = iter(loader)
+    next(batches), next(batches)
+    state = loader.state_dict()
+    batches.close()
+    loader.load_state_dict(state)
+    assert (len(loader), len(list(loader))) == (10, 8)
+
+
+def test_no_more_than_prefetch_is_begun_however_many_threads(small_store):
+    begun = []
+
+    class Noted(Careless):
+        def __call__(self, sample):
+            begun.append(int(sample["draw"]))
+            return sample
+
+    batches = iter(loader_of(of_store(small_store, transform=Noted()), batch_size=1, threads=4, prefetch=1))
+    next(batches)
+    time.sleep(0.2)
+    assert max(begun) <= 1
+    batches.close()

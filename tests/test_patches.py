@@ -10,7 +10,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixio import shards
+from mixio import normalize, shards
 from mixio.blob import Grid, plan_grid
 from mixio.codec import Codec
 from mixio.errors import InvalidArgument, StoreError
@@ -32,6 +32,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "python":
             patch.setattr(shards, "compiled", lambda: None)
+            patch.setattr(normalize, "compiled", lambda: None)
         elif why_not():
             pytest.skip(f"no compiled part: {why_not()}")
         yield
@@ -78,6 +79,26 @@ def test_patches_read_together_equal_patches_read_alone(array: Path, blobs: list
         assert np.array_equal(target, voxels)
 
 
+def read_by_us() -> int:
+    """Bytes that this process has read from files, by the kernel's count."""
+    line = Path("/proc/self/io").read_text().splitlines()[0]
+    return int(line.removeprefix("rchar: "))
+
+
+def test_of_many_patches_each_stored_byte_is_read_once(tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(0, 2**15, (64, 64, 64)).astype(np.int16)
+    grid = plan_grid(voxels.shape, "int16", 0, chunk=16)
+    blobs, cache = write_array(tmp_path, "0", voxels, grid), cache_of(tmp_path)
+    targets = [np.empty((32, 32, 32), np.int16) for _ in range(8)]
+    patches = [Patch(blobs, grid, (16, 16, i), target) for i, target in enumerate(targets)]
+    read_patches(cache, patches)
+    before = read_by_us()
+    read_patches(cache, patches)
+    read = read_by_us() - before
+    chunks = cache.open(blobs[0], grid).index[1:3, 1:3, 0:3, 1].sum()
+    assert int(chunks) <= read <= int(chunks) + 2000
+
+
 def test_patches_that_share_chunks_decode_them_once(
     array: Path, blobs: list[Blob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +117,7 @@ def test_patches_that_share_chunks_decode_them_once(
         (np.empty((4, 4, 4), np.int32), None),
         (np.empty((4, 4, 4), np.int16), (1.0, 0.0)),
         (np.empty((4, 4, 4), np.int16).transpose(2, 1, 0), None),
+        (np.frombuffer(bytes(128), np.int16).reshape(4, 4, 4), None),
     ],
 )
 def test_an_array_that_cannot_hold_the_patch_is_refused(
