@@ -193,8 +193,7 @@ def verify_command(store: str, source: Path | None, salt: str, as_json: bool) ->
     except DamagedStoreError as error:
         damage = [unopened(store, error)]
     else:
-        checked = len(opened)
-        damage = _damage(opened, source, salt, quiet=as_json)
+        damage, checked = _damage(opened, source, salt, quiet=as_json)
     if as_json:
         click.echo(json.dumps({"store": store, "volumes": checked, "damage": [asdict(entry) for entry in damage]}))
     else:
@@ -216,21 +215,27 @@ def _advice(store: str, damage: list[Damage]) -> str:
     return f"next: delete these and run mixio convert again{listed}" if places else "next: run mixio convert again"
 
 
-def _damage(store: Store, source: Path | None, salt: str, *, quiet: bool) -> list[Damage]:
+def _damage(store: Store, source: Path | None, salt: str, *, quiet: bool) -> tuple[list[Damage], int]:
+    """What is damaged, and how many volumes were checked."""
     found: list[Damage] = []
+    checked = 0
     passes = [("verifying", verify(store), len(store))]
     if source is not None:
         passes.append(("comparing", compare(store, source, salt=salt), len(read_sources(source))))
     for what, steps, total in passes:
         done = 0
         with Reporter(what, quiet=quiet) as reporter:
-            for step in steps:
-                if isinstance(step, Damage):
-                    found.append(step)
-                else:
-                    done += 1
-                    reporter.update(done, total, faults=len(found))
-    return found
+            try:
+                for step in steps:
+                    if isinstance(step, Damage):
+                        found.append(step)
+                    else:
+                        done += 1
+                        reporter.update(done, total, faults=len(found))
+            except DamagedStoreError as error:
+                found.append(unopened(store.path, error))
+        checked = max(checked, done)
+    return found, checked
 
 
 def _recipe_lines() -> str:

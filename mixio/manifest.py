@@ -15,14 +15,15 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from mixio.errors import DamagedStoreError, StoreError
+from mixio.errors import DamagedStoreError, MixioError, StoreError
 from mixio.row import Row
 from mixio.stores.index import NAME as INDEX
-from mixio.stores.index import Index, OpenFile, read_tables, reader_of
+from mixio.stores.index import Index, OpenFile, fresh_reader_of, read_tables, reader_of
 from mixio.stores.index_writer import IndexWriter
 from mixio.stores.sidecar import MANIFEST, half_written, length_and_crc, measured, read_told, sidecar_bytes
 from mixio.stores.sidecar import NAME as SIDECAR
@@ -74,7 +75,8 @@ class Manifest:
             logger.warning("%s has no %s; run `mixio convert` again to open it sooner", self._storage.url, INDEX)
             return _made_index(self.table.rows(), f"{self._storage.url}/{NAME}")
         tables = read_tables(self._storage, self._told["index"])
-        return Index(tables, reader_of(self._storage), f"{self._storage.url}/{INDEX}")
+        where, again = f"{self._storage.url}/{INDEX}", fresh_reader_of(self._storage)
+        return Index(tables, reader_of(self._storage), where, again=again)
 
     def _check(self) -> bytes | None:
         """That the Parquet file is what was written; its bytes if it is in a bucket."""
@@ -166,10 +168,24 @@ class VolumeNames(Sequence[str]):
         return f"VolumeNames({len(self)} volumes, domain={self._domain!r}, split={self._split!r})"
 
 
+@contextmanager
+def _temporary() -> Iterator[IO[bytes]]:
+    """A file without a name; where it cannot be written, an error that says where there may be more space."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            yield file
+    except OSError as error:
+        if isinstance(error, MixioError):
+            raise
+        raise StoreError(
+            f"{tempfile.gettempdir()}: {error.strerror or error}; set TMPDIR to a folder with more space"
+        ) from error
+
+
 def _made_index(rows: Iterable[Row], where: str) -> Index:
     """An index in a file that has no name, and is gone when nobody reads from it."""
     writer = IndexWriter()
-    with tempfile.TemporaryFile() as file:
+    with _temporary() as file:
         for piece in writer.pieces(_in_order(rows, where)):
             file.write(piece)
         file.flush()
@@ -195,7 +211,7 @@ def write_manifest(storage: Storage, rows: Iterable[Row]) -> int:
     from mixio.stores.parquet import written  # only who needs it pays for loading pyarrow
 
     index = IndexWriter()
-    with tempfile.TemporaryFile() as file, storage.batch() as write:
+    with _temporary() as file, storage.batch() as write:
         write(INDEX, index.pieces(written(rows, file)))
         file.seek(0)
         nbytes, crc = length_and_crc(file)

@@ -9,9 +9,9 @@ replaced is told as damaged, one that has since been added is not missed, and co
 the sources at hand, voxels are compared with the originals too.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ from mixio.stores.zarr import ROOT, group_bytes, metadata_files, read_attributes
 from mixio.tasks import tasks_of
 from mixio.writer import Task
 
+Rows = Callable[[], Iterable[Row]]
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -54,11 +56,16 @@ def verify(store: Store) -> Iterator[Damage | str]:
     """Check a store; yields what is damaged, and the name of each volume when it has been checked."""
     storage = store.storage
     yield from _mended_by(ROOT, _differing(storage, {ROOT: root_bytes(store.attributes)}, ""))
+    rows: Rows = store.manifest.rows
     try:
         yield from _table_damage(store)
-        yield from _tars(store) if any(is_tar(row.path) for row in _first(store)) else _folders(store)
     except DamagedStoreError as error:
         yield Damage("", INDEX, str(error))
+        rows = store.manifest.table.rows  # the volumes can be checked by what the other file says
+    try:
+        yield from _tars(store, rows) if any(is_tar(row.path) for row in islice(rows(), 1)) else _folders(store, rows)
+    except DamagedStoreError as error:
+        yield Damage("", NAME, str(error))
 
 
 def _table_damage(store: Store) -> Iterator[Damage]:
@@ -92,35 +99,32 @@ def unopened(location: str, error: DamagedStoreError) -> Damage:
     return Damage("", INDEX if INDEX in str(error) else NAME, str(error))
 
 
-def _first(store: Store) -> Iterator[Row]:
-    for name in store.names()[:1]:
-        yield store.row(name)
-
-
-def _folders(store: Store) -> Iterator[Damage | str]:
+def _folders(store: Store, rows: Rows) -> Iterator[Damage | str]:
     for domain in store.domains:
         yield from _differing(store.storage, {f"{domain}/{ROOT}": group_bytes({})}, "")  # written by every conversion
-    for row in store.manifest.rows():
+    for row in rows():
         yield from _mended_by(row.path, _zarr_damage(store.storage, row))
         yield row.name
 
 
-def _tars(store: Store) -> Iterator[Damage | str]:
-    for path, rows in _by_tar(store):
-        yield from _mended_by(path, _tar_damage(store.storage, path, rows))
-        yield from (row.name for row in rows)
+def _tars(store: Store, rows: Rows) -> Iterator[Damage | str]:
+    for path, members in _by_tar(store, rows):
+        yield from _mended_by(path, _tar_damage(store.storage, path, members))
+        yield from (row.name for row in members)
 
 
 def _mended_by(place: str, damages: Iterable[Damage]) -> Iterator[Damage]:
     return (replace(damage, delete=place) for damage in damages)
 
 
-def _by_tar(store: Store) -> Iterator[tuple[str, list[Row]]]:
-    """Tars and their volumes as they lie in them."""
-    places = sorted((row.path, row.name) for row in store.manifest.rows())
+def _by_tar(store: Store, rows: Rows) -> Iterator[tuple[str, list[Row]]]:
+    """Tars and their volumes as they lie in them. The index is asked for rows again, rather than keep them all."""
+    is_index = rows == store.manifest.rows
+    places = sorted((row.path, row.name) for row in rows())
+    kept = {} if is_index else {row.name: row for row in rows()}
     for path, group in groupby(places, key=lambda place: place[0]):
-        rows = [store.row(name) for _, name in group]
-        yield path, sorted(rows, key=lambda row: row.blobs[0].offset)
+        members = [store.row(name) if is_index else kept[name] for _, name in group]
+        yield path, sorted(members, key=lambda row: row.blobs[0].offset)
 
 
 def _differing(storage: Storage, expected: dict[str, bytes], volume: str) -> Iterator[Damage]:

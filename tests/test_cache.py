@@ -1,14 +1,19 @@
 """The cache gives the bytes that lie there, whoever was killed, whatever was damaged, however little room it has."""
 
+import errno
+import fcntl
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from mixio.errors import InvalidArgument, MixioWarning
@@ -16,7 +21,8 @@ from mixio.store import Store, open_store
 from mixio.stores import cache as module
 from mixio.stores.blocks import BlockFolder
 from mixio.stores.cache import BLOCK, CachedStorage
-from mixio.stores.storage import storage_of
+from mixio.stores.ranges import Range
+from mixio.stores.storage import Storage, storage_of
 from tests.websites import Website, website  # noqa: F401
 
 DATA = random.Random(0).randbytes(3 * BLOCK + 5)
@@ -56,6 +62,78 @@ def test_a_manifest_spares_the_next_process_the_question_for_the_tag(website: We
     website.asked.clear()
     assert opened(website).read("x") == DATA
     assert [path for _, path, _ in website.asked] == ["/manifest.json"]
+
+
+class Flipping:
+    """A place of which each range is answered wrong the first time."""
+
+    def __init__(self, inner: Storage) -> None:
+        self.inner, self.seen = inner, set[tuple[str, Range]]()
+
+    def read_ranges(self, name: str, ranges: Sequence[Range], **options: Any) -> list[bytes]:
+        answers = self.inner.read_ranges(name, ranges, **options)
+        flipped = []
+        for one, data in zip(ranges, answers, strict=True):
+            wrong = (name, one) not in self.seen
+            self.seen.add((name, one))
+            flipped.append(bytes([data[0] ^ 1]) + data[1:-1] + bytes([data[-1] ^ 1]) if wrong else data)
+        return flipped
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_what_came_wrong_over_the_line_is_asked_for_again_past_the_cache(small_store: Store, tmp_path: Path) -> None:
+    place = Flipping(storage_of(small_store.path))
+    place.url = "s3://bucket/elsewhere"
+    for _ in range(2):
+        store = Store(CachedStorage(place, tmp_path / "cache", 2**30))
+        for name in small_store.names():
+            assert store.row(name) == small_store.row(name)
+            assert np.array_equal(store.read(name).voxels, small_store.read(name).voxels)
+
+
+def test_a_block_that_is_used_outlives_one_that_is_not(website: Website) -> None:  # noqa: F811
+    for name in "abc":
+        put(website, name, DATA[:BLOCK])
+    place = opened(website, int(2.5 * BLOCK))
+    place.read("a")
+    time.sleep(0.02)
+    place.read("b")
+    time.sleep(0.02)
+    place.read("a")
+    time.sleep(0.02)
+    place.read("c")
+    website.asked.clear()
+    assert place.read("a") == DATA[:BLOCK]
+    assert website.asked == []
+
+
+def test_strange_files_in_the_folder_are_passed_over(website: Website, recwarn: pytest.WarningsRecorder) -> None:  # noqa: F811
+    put(website, "x", DATA)
+    opened(website).read("x")
+    folder = website.folder.parent / "cache"
+    (folder / "blocks" / ".DS_Store").write_text("")
+    (folder / "parts" / "folder").mkdir()
+    (folder / "blocks" / "folder" / "deeper").mkdir(parents=True)
+    place = opened(website, 2 * BLOCK)
+    assert place.read("x") == DATA
+    assert sum(path.stat().st_size for path in blocks(website)) <= 2 * BLOCK
+    assert not recwarn.list
+
+
+def test_a_file_system_without_locks_is_told_and_read_past(
+    website: Website,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    put(website, "x", DATA)
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.warns(MixioWarning, match="the cache cannot be used .Function not implemented."):
+        assert opened(website).read("x") == DATA
 
 
 @pytest.mark.parametrize("damage", [b"", b"x", None])

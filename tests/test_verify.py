@@ -325,12 +325,24 @@ def test_a_pipe_in_the_place_of_a_file_does_not_hang(root: Path) -> None:
         open_store(root).read("pet/1")
 
 
-def test_a_forged_row_ends_in_one_damage_of_the_manifest(root: Path) -> None:
+def test_a_forged_row_ends_in_a_damage_of_each_file_of_the_manifest(root: Path) -> None:
     rows = [open_store(root).row(name) for name in open_store(root).names()]
     write_manifest(storage_of(root), [*rows[:-1], replace(rows[-1], shape=(10**6,) * 3)])
-    (damage,) = damage_of(root)
-    assert (damage.file, damage.delete) == (INDEX, "")
-    assert "what it says of pet/2 cannot be" in damage.damage
+    damages = damage_of(root)
+    assert [(damage.file, damage.delete) for damage in damages] == [(INDEX, ""), (NAME, "")]
+    assert all("what it says of pet/2 cannot be" in damage.damage for damage in damages)
+
+
+def test_with_a_damaged_line_of_the_index_every_volume_is_checked_still(root: Path) -> None:
+    names = open_store(root).names()
+    blob = open_store(root).row("pet/1").blobs[0]
+    for name, at in ((INDEX, 40), (blob.path, blob.offset + blob.nbytes // 2)):
+        content = bytearray((root / name).read_bytes())
+        content[at] ^= 1
+        (root / name).write_bytes(content)
+    steps = list(verify(open_store(root)))
+    assert [step.file for step in steps if isinstance(step, Damage)] == [INDEX, blob.path]
+    assert sorted(step for step in steps if isinstance(step, str)) == names
 
 
 @pytest.mark.parametrize(

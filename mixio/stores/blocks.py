@@ -75,8 +75,13 @@ class BlockFolder:
         except OSError as error:
             self._warn(error)
             return NOBODY
-        if _locked(descriptor) and _is_at(descriptor, path):
-            return descriptor
+        try:
+            if _locked(descriptor) and _is_at(descriptor, path):
+                return descriptor
+        except OSError as error:
+            os.close(descriptor)
+            self._warn(error)
+            return NOBODY
         os.close(descriptor)
         return None
 
@@ -107,7 +112,8 @@ class BlockFolder:
             if _is_at(claim, path):
                 path.unlink()
         # A child forked meanwhile has this descriptor too, and closing ours alone would leave the lock to it.
-        fcntl.flock(claim, fcntl.LOCK_UN)
+        with suppress(OSError):
+            fcntl.flock(claim, fcntl.LOCK_UN)
         os.close(claim)
 
     def _path(self, name: str) -> Path:
@@ -115,12 +121,15 @@ class BlockFolder:
 
     def _sweep(self) -> None:
         """Take away the parts that nobody holds."""
-        for entry in os.scandir(self.folder / "parts"):
-            with suppress(FileNotFoundError):
-                descriptor = os.open(entry.path, os.O_RDWR | os.O_CLOEXEC)
-                if _locked(descriptor) and _is_at(descriptor, Path(entry.path)):
-                    os.unlink(entry.path)
-                os.close(descriptor)
+        with os.scandir(self.folder / "parts") as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError, IsADirectoryError):  # whatever else lies there is not ours
+                    descriptor = os.open(entry.path, os.O_RDWR | os.O_CLOEXEC)
+                    try:
+                        if _locked(descriptor) and _is_at(descriptor, Path(entry.path)):
+                            os.unlink(entry.path)
+                    finally:
+                        os.close(descriptor)
 
     def _trim(self) -> None:
         """Make room, unless somebody else is about it."""
@@ -143,12 +152,14 @@ class BlockFolder:
 
     def _all(self) -> Iterator[tuple[int, int, str]]:
         """When each block was last used, its bytes and its path."""
-        with suppress(FileNotFoundError):
-            for group in os.scandir(self.folder / "blocks"):
-                for entry in os.scandir(group.path):
-                    with suppress(FileNotFoundError):
-                        status = entry.stat()
-                        yield status.st_mtime_ns, _on_disk(status.st_size), entry.path
+        with suppress(FileNotFoundError), os.scandir(self.folder / "blocks") as groups:
+            for group in groups:
+                with suppress(FileNotFoundError, NotADirectoryError), os.scandir(group.path) as entries:
+                    for entry in entries:
+                        with suppress(FileNotFoundError):
+                            status = entry.stat()
+                            if entry.is_file():  # whatever else lies there is not ours
+                                yield status.st_mtime_ns, _on_disk(status.st_size), entry.path
 
     def _warn(self, error: OSError) -> None:
         if not self._has_warned:
@@ -173,9 +184,10 @@ def _on_disk(nbytes: int) -> int:
 
 
 def _locked(descriptor: int) -> bool:
+    """Whether we have the lock now; another `OSError` than somebody else's lock is a file system without locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 

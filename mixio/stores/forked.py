@@ -33,8 +33,13 @@ class _Helper:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._lock, self._numbers = threading.Lock(), count()
         self._waiting: dict[int, Future[Any]] = {}
-        self.dead = False
+        self._is_dead = False
         threading.Thread(target=self._listen, name="mixio-forked", daemon=True).start()
+
+    @property
+    def dead(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self._is_dead or self._process.poll() is not None
 
     def ask(self, request: tuple[Any, ...]) -> Future[Any]:
         """Send a request; the future gets its answer, or an `EOFError` if the helper dies first."""
@@ -44,10 +49,11 @@ class _Helper:
             self._waiting[number] = future
             try:
                 assert self._process.stdin is not None
-                if self.dead:
+                if self._is_dead:
                     raise EOFError
                 _send(self._process.stdin, (number, request))
             except (OSError, EOFError) as error:
+                self._is_dead = True
                 del self._waiting[number]
                 future.set_exception(EOFError(str(error)))
         return future
@@ -63,13 +69,14 @@ class _Helper:
                     future.set_result(answer)
                 else:
                     future.set_exception(answer)
-        except (OSError, EOFError):
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
             with self._lock:
-                self.dead, left = True, list(self._waiting.values())
+                self._is_dead, left = True, list(self._waiting.values())
                 self._waiting.clear()
+            self._process.kill()
             self._process.wait()
             for future in left:
-                future.set_exception(EOFError())
+                future.set_exception(EOFError(str(error)))
 
 
 _helper: _Helper | None = None
@@ -128,7 +135,11 @@ def _receive(pipe: IO[bytes]) -> Any:
     header = pipe.read(_LENGTH.size)
     if len(header) < _LENGTH.size:
         raise EOFError
-    return pickle.loads(pipe.read(_LENGTH.unpack(header)[0]))
+    length = _LENGTH.unpack(header)[0]
+    data = pipe.read(length)
+    if len(data) < length:  # its writer died within
+        raise EOFError
+    return pickle.loads(data)
 
 
 def _forget() -> None:

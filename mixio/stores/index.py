@@ -42,10 +42,13 @@ Read = Callable[[int, int], bytes]
 
 
 class Index:
-    """The rows by their position in the order of names; `where` is named in errors."""
+    """The rows by their position in the order of names; `where` is named in errors.
 
-    def __init__(self, tables: bytes, read: Read, where: str) -> None:
-        self._read, self._where = read, where
+    A line that does not match its checksum is read `again`, where there is a way to read that no cache is in.
+    """
+
+    def __init__(self, tables: bytes, read: Read, where: str, *, again: Read | None = None) -> None:
+        self._read, self._where, self._again = read, where, again
         try:
             self._parse(tables)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -118,7 +121,12 @@ class Index:
     def row(self, position: int) -> Row:
         """One row, once it is known to be what was written, and one that converting could have written."""
         begin, end = self._lines.item(position), self._lines.item(position + 1)
-        return self._believed(position, self._read(begin, end - begin))
+        try:
+            return self._believed(position, self._read(begin, end - begin))
+        except DamagedStoreError:
+            if self._again is None:
+                raise
+            return self._believed(position, self._again(begin, end - begin))
 
     def rows(self) -> Iterator[Row]:
         """Every row, in order; none is kept."""
@@ -169,13 +177,14 @@ def read_tables(storage: Storage, told: dict[str, Any]) -> bytes:
     size = storage.size(NAME)
     if size is None:
         raise StoreError(f"{storage.url}: the store is half-written, {NAME} is missing; run `mixio convert` again")
-    tables = storage.read_range(NAME, nbytes - length, length) if size == nbytes >= length > 0 else b""
-    if told != {"nbytes": size, "tables": len(tables), "crc32c": f"{extend_crc32c(0, tables):08x}"}:
-        raise DamagedStoreError(
-            f"{storage.url}/{NAME}: does not match its checksum in manifest.json; "
-            "run `mixio convert` again to rewrite it"
-        )
-    return tables
+    where = [(nbytes - length, length)]
+    for fresh in (False, True):  # what came over a network, or out of a cache, may be wrong where the object is not
+        tables = storage.read_ranges(NAME, where, fresh=fresh)[0] if size == nbytes >= length > 0 else b""
+        if told == {"nbytes": size, "tables": len(tables), "crc32c": f"{extend_crc32c(0, tables):08x}"}:
+            return tables
+    raise DamagedStoreError(
+        f"{storage.url}/{NAME}: does not match its checksum in manifest.json; run `mixio convert` again to rewrite it"
+    )
 
 
 def reader_of(storage: Storage) -> Read:
@@ -187,6 +196,13 @@ def reader_of(storage: Storage) -> Read:
         data = storage.read(NAME)
         return lambda offset, length: data[offset : offset + length]
     return partial(storage.read_range, NAME)
+
+
+def fresh_reader_of(storage: Storage) -> Read | None:
+    """The same, past any cache; None for a folder, which has none."""
+    if (Path(storage.url) / NAME).is_file():
+        return None
+    return lambda offset, length: storage.read_ranges(NAME, [(offset, length)], fresh=True)[0]
 
 
 class OpenFile:

@@ -21,6 +21,7 @@ from io import FileIO
 from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
+from threading import current_thread, main_thread
 from typing import Any, NamedTuple
 
 from mixio.errors import StoreError, require
@@ -155,9 +156,6 @@ class ObjectStorage:
         """Stream the object into a file; bytes written."""
         return int(self._ask("download", name, str(path)))
 
-    def _full(self, name: str) -> str:
-        return f"{self.url.rstrip('/')}/{name}"
-
     def _ask(self, operation: str, name: str, *values: Any) -> Any:
         global _owner
         if operation != "list":
@@ -174,10 +172,17 @@ class _Unfit(Exception):
 
 
 def perform(url: str, operation: str, name: str, *values: Any) -> Any:
-    """Do one operation in this process; the errors of obstore become ours."""
+    """Do one operation in this process; the errors of obstore become ours.
+
+    obstore tries again for two minutes without looking at signals, so the main thread has another one wait for it.
+    """
     place = f"{url.rstrip('/')}/{name}"
-    with _told(place, url, operation):
-        return _OPERATIONS[operation](_opened(url), name, *values)
+
+    def work() -> Any:
+        with _told(place, url, operation):
+            return _OPERATIONS[operation](_opened(url), name, *values)
+
+    return patience.interruptibly(work, place) if current_thread() is main_thread() else work()
 
 
 def _obstore() -> Any:
