@@ -103,7 +103,8 @@ def _check_loader(task: Task, who: Contestant, opens: Callable[..., Iterator[Any
             place = locator.find(image[0])
             if place is None:
                 raise AssertionError(f"{task.name} delivers a patch that is in no volume")
-            if any(c % s for c, s in zip(place[1], step, strict=True)):
+            ends = (n - s for n, s in zip(task.corpus.shape, task.corpus.size, strict=True))  # no voxel is out of reach
+            if any(c % s and c != end for c, s, end in zip(place[1], step, ends, strict=True)):
                 raise AssertionError(f"{task.name} delivers the corner {place[1]}, which is not aligned")
             found.add(place)
     return len(found)
