@@ -9,7 +9,7 @@ the speed. It never decides what an error is: it says that it did not succeed, a
 import ctypes
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from math import prod
@@ -30,6 +30,9 @@ _AT_ONCE = 256 * 2**10
 """Bytes of neighboring chunks that are read at once: 1.4 times as many patches from a cold disk, 2 % more else."""
 _LARGEST_KEPT = 4 * 2**20
 """Bytes of the room for chunks that a thread keeps; what is larger is made for each call."""
+
+Position = tuple[int, ...]
+"""The place of a chunk in its shard."""
 
 _Triple = ctypes.c_int64 * 3
 _Pair = ctypes.c_int64 * 2
@@ -117,6 +120,9 @@ class Compiled:
         self._given = _Library(*(_address(function) for function in (*given, numcodecs.LZ4_decompress_safe)))
         self._read = self._library.mixio_read
         self._read.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int64, ctypes.c_void_p]
+        self._place = self._library.mixio_place
+        self._place.argtypes = [*[ctypes.c_void_p] * 3, ctypes.c_int64, _Triple, ctypes.c_char_p]
+        self._place.argtypes += [ctypes.c_int64, ctypes.c_void_p]
         self._linear = self._library.mixio_linear
         self._linear.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 2 + [ctypes.c_float] * 2
         self._linear.restype = None
@@ -125,12 +131,19 @@ class Compiled:
 
     def read(self, shard: Shard, regions: Sequence[Region]) -> bool:
         """Fill the targets of all regions; whether every chunk was as it should be."""
-        structs = (_Region * len(regions))(*(region._as_struct() for region in regions))
-        room = self._room(shard.room)
+        structs, room = _structs(regions), self._room(shard.room)
         done = self._read(
             ctypes.byref(self._given), ctypes.byref(shard.struct), structs, len(regions), room.ctypes.data
         )
         return bool(done)
+
+    def place(
+        self, shard: Shard, regions: Sequence[Region], chunks: Iterable[tuple[Position, bytes]]
+    ) -> list[Position]:
+        """The same from stored bytes of chunks; returns the places of those that are not as they should be."""
+        structs, room = _structs(regions), self._room(shard.room)
+        fixed = ctypes.byref(self._given), ctypes.byref(shard.struct), structs, len(regions)
+        return [at for at, data in chunks if not self._place(*fixed, _Triple(*at), data, len(data), room.ctypes.data)]
 
     def linear(self, voxels: NDArray[Any], scale: float, offset: float, out: NDArray[np.float32]) -> None:
         """clip(voxels * scale + offset, 0, 1) into `out`; both C-contiguous and of one size."""
@@ -152,6 +165,10 @@ class Compiled:
         if room is None or room.size < nbytes:
             room = self._rooms.room = np.empty(nbytes, np.uint8)
         return room
+
+
+def _structs(regions: Sequence[Region]) -> Any:
+    return (_Region * len(regions))(*(region._as_struct() for region in regions))
 
 
 def _address(function: Any) -> int | None:

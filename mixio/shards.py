@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mixio.blob import Grid, decode_chunk, decode_index, index_bytes, is_missing
 from mixio.errors import DamagedChunkError, MissingShardError, StoreError
-from mixio.native import Region, Shard, compiled
+from mixio.native import Position, Region, Shard, compiled
 from mixio.normalize import apply_linear
 from mixio.row import Blob
 from mixio.stores.inside import refuse_outside
@@ -33,8 +33,6 @@ _FETCH_BYTES = 32 * 2**20
 """Stored bytes of chunks that are asked of a server at a time."""
 
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
-
-Position = tuple[int, ...]
 
 
 class OpenShard:
@@ -50,7 +48,7 @@ class OpenShard:
         self.index = self._decoded_index(blob.nbytes - footer, footer)
         self._shard: Shard | None = None
         fast = compiled()
-        if self._descriptor >= 0 and fast is not None and np.dtype(grid.dtype).name in fast.types:
+        if fast is not None and np.dtype(grid.dtype).name in fast.types:
             self._shard = Shard(self._descriptor, blob, grid, self.index)
 
     def read(self, regions: Sequence[Region]) -> None:
@@ -58,11 +56,14 @@ class OpenShard:
 
         Raises `DamagedChunkError` for a chunk that is not what was written.
         """
-        fast = compiled()
-        if self._shard is not None and fast is not None and fast.read(self._shard, regions):
+        fast = None if self._shard is None else compiled()
+        if fast is not None and self._shard is not None and self._descriptor >= 0 and fast.read(self._shard, regions):
             return
         touched = sorted({position for region in regions for position in _positions(region, self._grid)})
-        for position, data in self._stored([p for p in touched if not is_missing(self.index[p])]):
+        stored = self._stored([p for p in touched if not is_missing(self.index[p])])
+        if fast is not None and self._shard is not None and self._descriptor < 0:
+            stored = self._stored(fast.place(self._shard, regions, stored))  # what it could not take, once more
+        for position, data in stored:
             chunk = self._decoded(position, data)
             for region in regions:
                 _copy(chunk, position, region, self._grid)

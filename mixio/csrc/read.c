@@ -154,38 +154,53 @@ static int frame_of(const Library *library, const Shard *shard, const uint8_t *s
     return frame->nbytes == nbytes && little(stored + 12) == encoded && stored[3] == shard->itemsize;
 }
 
-/* What all regions want of one chunk, which is read and decoded once, and only from its first slab that is wanted to
-   its last. */
-static int read_chunk(const Library *library, const Shard *shard, const Region *regions, int64_t count,
-                      const int64_t *at, int64_t last_z, Room *room) {
+/* What all regions want of the chunk at `at`, whose `length` stored bytes are at `stored`, NULL if it is not there. It is
+   decoded once, and only from its first slab that is wanted to its last. */
+static int place_chunk(const Library *library, const Shard *shard, const Region *regions, int64_t count,
+                       const int64_t *at, const uint8_t *stored, int64_t length, const Room *room) {
     Box chunk = box_of(shard, at), box;
     int64_t low = chunk.high[0], high = chunk.low[0], slab = shard->chunk[1] * shard->chunk[2];
     Frame frame;
     for (int64_t r = 0; r < count; r++)
         if (meet(&chunk, &regions[r], &box)) low = smaller(low, box.low[0]), high = larger(high, box.high[0]);
     if (low >= high) return 1;
-    const uint64_t *entry = entry_of(shard, at);
-    int missing = entry[0] == UINT64_MAX;
-    if (!missing) {
-        const uint8_t *stored = stored_bytes(shard, regions, count, at, last_z, room);
-        if (!stored || !frame_of(library, shard, stored, (int64_t)entry[1], &frame)) return 0;
+    if (stored) {
         int64_t first = (low - chunk.low[0]) * slab, last = (high - chunk.low[0]) * slab;
+        if (!frame_of(library, shard, stored, length, &frame)) return 0;
         if (!decode(library, &frame, shard->itemsize, first, last, room->voxels, room->rows)) return 0;
     }
     for (int64_t r = 0; r < count; r++) {
         if (!meet(&chunk, &regions[r], &box)) continue;
-        if (missing)
-            fill(shard, &regions[r], &box);
-        else
+        if (stored)
             copy(shard, &regions[r], &box, &chunk, room->voxels);
+        else
+            fill(shard, &regions[r], &box);
     }
     return 1;
 }
 
+static int read_chunk(const Library *library, const Shard *shard, const Region *regions, int64_t count,
+                      const int64_t *at, int64_t last_z, Room *room) {
+    const uint64_t *entry = entry_of(shard, at);
+    const uint8_t *stored = NULL;
+    if (!is_wanted(shard, regions, count, at)) return 1;
+    if (entry[0] != UINT64_MAX) {
+        stored = stored_bytes(shard, regions, count, at, last_z, room);
+        if (!stored) return 0;
+    }
+    return place_chunk(library, shard, regions, count, at, stored, (int64_t)entry[1], room);
+}
+
+static Room room_in(const Shard *shard, uint8_t *bytes) {
+    int64_t nbytes = shard->chunk[0] * shard->chunk[1] * shard->chunk[2] * shard->itemsize;
+    Room room = {bytes + 2 * nbytes, bytes, bytes + nbytes, 0, 0};
+    return room;
+}
+
 /* Fill all regions of a shard; 1 if all went well. `bytes` is room for two chunks and the shard's capacity. */
 int mixio_read(const Library *library, const Shard *shard, const Region *regions, int64_t count, uint8_t *bytes) {
-    int64_t first[3], last[3], at[3], nbytes = shard->chunk[0] * shard->chunk[1] * shard->chunk[2] * shard->itemsize;
-    Room room = {bytes + 2 * nbytes, bytes, bytes + nbytes, 0, 0};
+    int64_t first[3], last[3], at[3];
+    Room room = room_in(shard, bytes);
     for (int axis = 0; axis < 3; axis++) {
         int64_t low = regions[0].low[axis], high = regions[0].high[axis];
         for (int64_t r = 1; r < count; r++)
@@ -198,6 +213,13 @@ int mixio_read(const Library *library, const Shard *shard, const Region *regions
             for (at[2] = first[2]; at[2] <= last[2]; at[2]++)
                 if (!read_chunk(library, shard, regions, count, at, last[2], &room)) return 0;
     return 1;
+}
+
+/* The same for one chunk whose stored bytes are in memory already. */
+int mixio_place(const Library *library, const Shard *shard, const Region *regions, int64_t count, const int64_t *at,
+                const uint8_t *stored, int64_t length, uint8_t *bytes) {
+    Room room = room_in(shard, bytes);
+    return place_chunk(library, shard, regions, count, at, stored, length, &room);
 }
 
 /* The same arithmetic on an array that lies side by side, for integers that came through a pipe. */
