@@ -75,7 +75,7 @@ def measure_loaders(
 ) -> list[Loading]:
     """Each loader without a step and, if `step` is not 0, with one; the largest of each kind also cold.
 
-    There is no cold row where a quarter of the store is less than what one prefetches, nor for a bucket.
+    There is no cold row where a quarter of the store is less than what one prefetches, nor for a store elsewhere.
     """
     with ExitStack() as stack:
         loaders = [stack.enter_context(_processes(work, count)) for count in workers]

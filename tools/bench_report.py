@@ -18,7 +18,10 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Results:
-    """Everything measured. `stored` is bytes of the volumes drawn from; `fits` whether memory can hold them."""
+    """Everything measured. `stored` is bytes of the volumes drawn from; `fits` whether memory can hold them.
+
+    `is_remote` says that the store lies behind a network.
+    """
 
     store: str
     patch_size: tuple[int, int, int]
@@ -28,6 +31,7 @@ class Results:
     weight: Weight
     stored: int
     fits: bool
+    is_remote: bool
     disk: Disk
     memory: Memory
     pipe: Pipe | None
@@ -56,6 +60,7 @@ class Results:
             self.pipe.float32.median if self.pipe else None,
             self.need,
             self.fits,
+            self.is_remote,
         )
 
     def limit_lines(self) -> dict[str, float]:

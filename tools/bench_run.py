@@ -59,6 +59,7 @@ def run(work: Work, plan: Plan, steps: Steps) -> Results:
         weight,
         stored,
         free is None or stored < free,
+        not work.is_local,
         disk,
         memory,
         pipe,
@@ -91,7 +92,7 @@ def powers(count: int) -> tuple[int, ...]:
 
 def _disk(work: Work, chunk: float, plan: Plan, steps: Steps) -> Disk:
     if not work.is_local:
-        return Disk("left out: the store lies in a bucket")
+        return Disk("left out: the store is not on this machine")
     steps.begin("the disk, past the page cache")
     return measure_disk([Path(path) for path in work.files()], chunk, seconds=plan.seconds)
 
@@ -111,7 +112,7 @@ def _reader(work: Work, counts: tuple[int, ...], plan: Plan, steps: Steps, left_
         steps.begin("the reader, cold")
         cold = readers.cold(seconds=plan.seconds)
     if cold is None:
-        why = "this system has no posix_fadvise" if work.is_local else "a bucket has no page cache, every row is cold"
+        why = "this system has no posix_fadvise" if work.is_local else "a store elsewhere has no page cache here"
         left_out.append(f"no cold rows: {why}")
         return rows
     if cold.disk_share is not None and cold.disk_share < 0.5:

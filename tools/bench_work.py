@@ -51,7 +51,7 @@ class Work:
 
     @property
     def is_local(self) -> bool:
-        """Whether the store lies in files, not in a bucket."""
+        """Whether the store lies in files, not behind a network."""
         return isinstance(self.store.storage, LocalStorage)
 
     def requests(self, first: int, count: int, step: int = 1) -> list[Request]:
@@ -64,7 +64,7 @@ class Work:
         return [self.store.row(name) for name in sorted({name for name, _ in self.requests(0, _DRAWS)})]
 
     def files(self) -> list[Path]:
-        """The shards, or tars, of these volumes; none for a bucket."""
+        """The shards, or tars, of these volumes; none for a store elsewhere."""
         if not self.is_local:
             return []
         paths = {blob.path for row in self.rows() for blob in row.blobs_of()}

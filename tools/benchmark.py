@@ -128,9 +128,9 @@ def _conclude(results: Results, verdict: Verdict, figure: Path | None) -> None:
         _say(line, mark="- ")
     if figure is not None:
         click.echo(f"wrote {figure}")
-    best = max(results.rates().loaders, key=lambda loader: loader.patches)
-    flag = "--workers" if best.kind == PROCESSES else "--threads"
-    click.echo(f"next: python -m tools.train {results.store} {flag} {best.count} ...")
+    flag = "--workers" if verdict.loader.kind == PROCESSES and verdict.loader.count else "--threads"
+    count = max(1, verdict.loader.count)  # tools.train has a thread where a DataLoader would have no workers
+    click.echo(f"next: python -m tools.train {results.store} {flag} {count} ...")
 
 
 def _say(text: str, *, mark: str = "") -> None:
