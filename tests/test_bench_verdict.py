@@ -92,7 +92,7 @@ def test_a_loop_that_waits_with_the_step_is_starved_however_fast_the_loader_is_w
 def test_starving_is_told_by_what_the_loop_waited_not_by_the_rate_without_a_step() -> None:
     rates = replace(RATES, loaders=(Loader("MixtureLoader", 2, 720.0, waiting=0.07),), need=1000.0)
     says = judge(rates, PLAIN).says
-    assert "waits 7% of its time" in says
+    assert "waits 7.0% of its time" in says
     assert "28%" not in says
 
 
@@ -140,7 +140,7 @@ def test_of_those_that_feed_the_one_that_is_waited_for_least_is_named() -> None:
     loaders = (Loader("DataLoader", 2, 320.0, waiting=0.2), Loader("MixtureLoader", 1, 300.0, waiting=0.01))
     verdict = judge(replace(RATES, loaders=loaders, need=100.0), PLAIN)
     assert "MixtureLoader with 1 thread delivers 300" in verdict.says
-    assert "waited 1% of its time" in verdict.says
+    assert "waited 1.0% of its time: this feeds the GPU." in verdict.says
     assert verdict.advice == ()
 
 
@@ -154,6 +154,8 @@ def test_fewer_workers_than_cores_are_told_to_be_more() -> None:
     verdict = judge(rates, PLAIN)
     assert verdict.bottleneck == "CPU"
     assert "more workers: 1 used of 8 cores" in verdict.advice
+    tried = replace(rates, loaders=(*rates.loaders, Loader("DataLoader", 2, 440.0)))
+    assert "more cores for this training process" in judge(tried, PLAIN).advice
 
 
 def test_who_has_one_core_and_no_workers_is_not_told_to_have_more_workers() -> None:

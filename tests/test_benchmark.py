@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,14 @@ def test_json_is_one_object_with_everything(small_store: Store, tmp_path: Path) 
 def test_the_verdict_compares_with_what_the_model_needs(small_store: Store) -> None:
     assert "this feeds the GPU" in " ".join(run(small_store.path, *QUICK, "--need", 10).stdout.split())
     assert "this starves the GPU" in " ".join(run(small_store.path, *QUICK, "--need", 1e9).stdout.split())
+
+
+def test_what_is_small_is_not_told_as_zero(small_store: Store) -> None:
+    said = " ".join(run(small_store.path, *QUICK, "--step-ms", 0.4).stdout.split())
+    assert "0.00 GB" not in said
+    assert re.search(r" 0\.[1-9] MB stored, of which", said), said
+    assert "DataLoader 0, step 0.4 ms" in said
+    assert "8 MiB" not in said
 
 
 def test_a_step_in_milliseconds_is_a_need(small_store: Store) -> None:

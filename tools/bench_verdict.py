@@ -108,7 +108,7 @@ def judge(rates: Rates, circumstances: Circumstances) -> Verdict:
     if need is not None:
         says += f" That is {_compared(best.patches, need)}"
         says += ": " if best.waiting is None else "; with steps as long as the model's, "
-        says += f"this starves the GPU, which waits {best.waits(need):.0%} of its time."
+        says += f"this starves the GPU, which waits {_share(best.waits(need))} of its time."
     return Verdict(bottleneck, says, tuple(_advice(bottleneck, best, rates, circumstances)), best)
 
 
@@ -122,6 +122,10 @@ def _bound(best: Loader, rates: Rates) -> tuple[str, str]:
     together = 1 / sum(1 / limits[part] for part in ("CPU", "IPC") if part in limits)
     bottleneck = "loader" if best.patches < _REACHED * min(limit, together) else name
     return bottleneck, f"{_NAMES[bottleneck]}: {delivers}, {_LIMITS[name].format(limit=limit, count=_peers(best))}."
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}" if value < 0.1 else f"{value:.0%}"
 
 
 def _compared(patches: float, need: float) -> str:
@@ -162,9 +166,10 @@ _LIMITS = {
 
 def _fed(best: Loader, need: float, rates: Rates) -> Verdict:
     says = f"The model is the bottleneck: {best.name} delivers {best.patches:,.0f} patches/s, "
-    says += f"{_compared(best.patches, need)}; this feeds the GPU."
+    says += f"{_compared(best.patches, need)}; "
     if best.waiting is not None:
-        says += f" With steps as long as the model's, the loop waited {best.waiting:.0%} of its time."
+        says += f"with steps as long as the model's, the loop waited {_share(best.waiting)} of its time: "
+    says += "this feeds the GPU."
     advice = []
     if rates.cold is not None and rates.cold < need:
         when = "the first pass over the data" if rates.fits else "every pass, for the store is larger than free memory,"
@@ -190,7 +195,8 @@ def _advice(bottleneck: str, best: Loader, rates: Rates, around: Circumstances) 
         advice += _cheaper(around)
     if bottleneck in ("CPU", "loader"):
         unit = "workers" if best.kind == "DataLoader" else "threads"
-        is_short = _peers(best) < rates.cores
+        were_tried = any(loader.kind == best.kind and loader.count > best.count for loader in rates.loaders)
+        is_short = _peers(best) < rates.cores and not were_tried
         advice.append(
             f"more {unit}: {best.count} used of {rates.cores} cores"
             if is_short

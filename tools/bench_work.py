@@ -23,6 +23,8 @@ _SAMPLE = 256
 """Draws whose weights are averaged."""
 _DRAWS = 2048
 """Draws whose files count as those of the benchmark; a store of a million volumes is not opened whole."""
+_COLD_SHARE = 0.25
+"""Of the store's bytes, read in a cold turn at most: what is read once is in the cache for the rest of the turn."""
 _MISSING = np.uint64(2**64 - 1)
 
 
@@ -80,6 +82,10 @@ class Work:
             lengths += rows[-1]
             voxels.append(prod(size) * np.dtype(row.dtype).itemsize)
         return Weight(fmean(voxels), fmean(map(sum, rows)), fmean(lengths) if lengths else 0.0)
+
+    def cold_patches(self) -> int:
+        """Patches that a cold turn reads at most."""
+        return int(_COLD_SHARE * stored_bytes(self.rows()) / max(1.0, self.weigh().stored))
 
 
 def _chunks(cache: ShardCache, row: Row, corner: Shape, size: Shape) -> list[int]:
