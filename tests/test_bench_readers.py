@@ -8,7 +8,6 @@ from mixio.dataset import MixtureDataset
 from mixio.errors import MixioError
 from mixio.mixture import Mixture
 from mixio.store import Store, open_store
-from tools import bench_loaders
 from tools.bench_loaders import measure_loaders
 from tools.bench_peers import measure_peers
 from tools.bench_readers import Readers
@@ -54,8 +53,7 @@ def test_a_step_is_waited_for_and_loaders_are_told_apart(work: Work) -> None:
     rows = measure_loaders(work, (0, 1), (1,), step=0.001, seconds=0.2)
     kinds = [(row.name, row.step) for row in rows if not row.is_cold]
     expected = [(f"DataLoader {count}", step) for count in (0, 1) for step in (0.0, 0.001)]
-    if bench_loaders.MixtureLoader is not None:
-        expected += [("MixtureLoader 1", step) for step in (0.0, 0.001)]
+    expected += [("MixtureLoader 1", step) for step in (0.0, 0.001)]
     assert kinds == expected
     for row in rows:
         assert 0 < row.waiting <= 1

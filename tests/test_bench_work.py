@@ -41,6 +41,13 @@ def test_files_are_the_shards_of_the_domains_drawn_from(small_store: Store) -> N
     assert stored_bytes(work.rows()) == sum(path.stat().st_size for path in files)
 
 
+def test_a_cold_turn_reads_a_quarter_of_the_store_at_most(small_store: Store) -> None:
+    work = work_of(small_store, "pet")
+    read = work.cold_patches() * work.weigh().stored
+    quarter = sum(path.stat().st_size for path in work.files()) / 4
+    assert quarter - work.weigh().stored <= read <= quarter
+
+
 def test_requests_are_the_draws_of_the_data_set(small_store: Store) -> None:
     work = work_of(small_store, "abdomen-ct")
     name, corner = work.requests(3, 1)[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,8 +31,8 @@ def test_json_is_one_object_with_everything(small_store: Store, tmp_path: Path) 
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert set(found) == set(
-        "schema_version store patch_size batch_size need machine weight stored fits disk memory pipe reader loaders "
-        "peers left_out verdict seconds".split()
+        "schema_version store patch_size batch_size need machine weight stored fits is_remote disk memory pipe reader "
+        "loaders peers left_out verdict seconds".split()
     )
     loaders = [row["count"] for row in found["loaders"] if row["kind"] == "DataLoader" and not row["is_cold"]]
     assert loaders == [0, 1]
@@ -43,8 +44,16 @@ def test_json_is_one_object_with_everything(small_store: Store, tmp_path: Path) 
 
 
 def test_the_verdict_compares_with_what_the_model_needs(small_store: Store) -> None:
-    assert "this feeds the GPU" in " ".join(run(small_store.path, *QUICK, "--need", 100).stdout.split())
+    assert "this feeds the GPU" in " ".join(run(small_store.path, *QUICK, "--need", 10).stdout.split())
     assert "this starves the GPU" in " ".join(run(small_store.path, *QUICK, "--need", 1e9).stdout.split())
+
+
+def test_what_is_small_is_not_told_as_zero(small_store: Store) -> None:
+    said = " ".join(run(small_store.path, *QUICK, "--step-ms", 0.4).stdout.split())
+    assert "0.00 GB" not in said
+    assert re.search(r" 0\.[1-9] MB stored, of which", said), said
+    assert "DataLoader 0, step 0.4 ms" in said
+    assert "8 MiB" not in said
 
 
 def test_a_step_in_milliseconds_is_a_need(small_store: Store) -> None:
@@ -60,7 +69,7 @@ def test_tables_end_with_what_to_run_next(small_store: Store) -> None:
         "Reader alone, stored integers",
         "Loaders, float32 batches",
     ]
-    assert lines[-1].startswith(f"next: python -m tools.train {small_store.path} --")
+    assert lines[-1].startswith(f"next: python -m tools.train {small_store.path} --threads 1")
 
 
 def test_tars_are_measured_without_peers(sources: Path, tmp_path: Path) -> None:
@@ -76,8 +85,9 @@ def test_a_store_in_a_bucket_has_no_disk_and_no_page_cache(sources: Path, s3: st
     result = run(f"{s3}/benchmark", *QUICK, "--peer")
     assert result.exit_code == 0, result.output
     said = " ".join(result.stdout.split())
-    assert "disk: left out: the store lies in a bucket" in said
-    assert "no cold rows: a bucket has no page cache, every row is cold." in said
+    assert "disk: left out: the store is not on this machine" in said
+    assert "no cold rows: a store elsewhere has no page cache here." in said
+    assert "The network is the bottleneck" in said
     assert "peers are left out" in said
 
 

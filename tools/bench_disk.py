@@ -24,9 +24,10 @@ _AT_LEAST = 0.5
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes a second: random reads of a chunk's size one at a time and 16 at a time, and reads of 8 MiB in a row.
+    """Bytes a second: random reads of a chunk's size one at a time and 16 at a time, and reads in a row.
 
-    `how` says how the cache was bypassed; where that could not be done the rates are None and `how` says why.
+    Those in a row are of 8 MiB, or of what a file has left: `sequential_bytes` is their mean. `how` says how the cache
+    was bypassed; where that could not be done the rates are None and `how` says why.
     """
 
     how: str
@@ -34,6 +35,7 @@ class Disk:
     random: Spread | None = None
     random_deep: Spread | None = None
     sequential: Spread | None = None
+    sequential_bytes: int = 0
 
     @property
     def best_random(self) -> float | None:
@@ -65,13 +67,14 @@ def _measured(how: str, read: _Read, files: Sequence[Path], nbytes: int, seconds
         path = rng.choice(files)
         return read(path, rng.randrange(path.stat().st_size - nbytes + 1), nbytes)
 
-    place = iter(())
+    pieces = [(path, at) for path in files for at in range(0, path.stat().st_size, _SEQUENTIAL)]
+    place = iter(pieces)
 
     def one_in_a_row() -> int:
         nonlocal place
         for path, offset in place:
             return read(path, offset, _SEQUENTIAL)
-        place = ((path, at) for path in files for at in range(0, path.stat().st_size, _SEQUENTIAL))
+        place = iter(pieces)
         return 0
 
     with ThreadPoolExecutor(_MANY) as pool:
@@ -83,7 +86,8 @@ def _measured(how: str, read: _Read, files: Sequence[Path], nbytes: int, seconds
             },
             seconds=seconds,
         )
-    return Disk(how, nbytes, **{name: spread_of(rates) for name, rates in turns.items()})
+    mean = sum(path.stat().st_size for path in files) // len(pieces)
+    return Disk(how, nbytes, **{name: spread_of(rates) for name, rates in turns.items()}, sequential_bytes=mean)
 
 
 def _is_honest(read: _Read, files: Sequence[Path], nbytes: int) -> bool:

@@ -17,11 +17,10 @@ from mixio.loader import MixtureLoader
 from mixio.sampler import MixtureSampler
 from tools.bench_system import cpu_of, deaf_children, drop, memory_of
 from tools.bench_turns import Spread, in_turns, percentile, spread_of
-from tools.bench_work import Work, stored_bytes
+from tools.bench_work import Work
 
 PROCESSES, THREADS = "DataLoader", "MixtureLoader"
 _MANY = 10**9
-_COLD_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def measure_loaders(
 ) -> list[Loading]:
     """Each loader without a step and, if `step` is not 0, with one; the largest of each kind also cold.
 
-    There is no cold row where a quarter of the store is less than what one prefetches, nor for a bucket.
+    There is no cold row of a kind that prefetches an eighth of the store or more, nor for a store elsewhere.
     """
     with ExitStack() as stack:
         loaders = [stack.enter_context(_processes(work, count)) for count in workers]
@@ -92,13 +91,13 @@ def measure_loaders(
 
 def _cold(work: Work, loaders: Sequence[Contestant], seconds: float) -> list[Loading]:
     files = work.files()
-    patches = _COLD_SHARE * stored_bytes(work.rows()) / max(1.0, work.weigh().stored)
-    largest = {loader.kind: loader for loader in loaders if int(patches) // work.batch_size > 2 * loader.ahead}
+    batches = work.cold_patches() // work.batch_size
+    largest = {loader.kind: loader for loader in loaders if batches > 2 * loader.ahead}
     if not files or not largest:
         return []
 
     def dropped(loader: Contestant) -> Callable[[float], Turn]:
-        turn = _turn(loader, 0.0, most=int(patches) // work.batch_size - loader.ahead)
+        turn = _turn(loader, 0.0, most=batches - loader.ahead)
 
         def run(limit: float) -> Turn:
             drop(files)

@@ -17,11 +17,9 @@ from typing import Any
 from mixio.errors import StoreError
 from tools.bench_system import deaf_children, drop, fetched, memory_of
 from tools.bench_turns import Spread, in_turns, percentile, spread_of
-from tools.bench_work import Weight, Work, stored_bytes
+from tools.bench_work import Weight, Work
 
 _LISTED = 128
-_COLD_SHARE = 0.25
-"""Of the store's bytes, read in a cold turn at most: what is read once is in the cache for the rest of the turn."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +90,7 @@ class Readers:
         count, files = len(self._pipes), self._work.files()
         if not files or not drop(files):
             return None
-        most = _COLD_SHARE * stored_bytes(self._work.rows()) / max(1.0, self._weight.stored) / count
-        turn = self._turn(count, most=max(1, int(most)))
+        turn = self._turn(count, most=max(1, self._work.cold_patches() // count))
 
         def dropped(limit: float) -> list[Part]:
             drop(files)

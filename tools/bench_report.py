@@ -18,7 +18,10 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Results:
-    """Everything measured. `stored` is bytes of the volumes drawn from; `fits` whether memory can hold them."""
+    """Everything measured. `stored` is bytes of the volumes drawn from; `fits` whether memory can hold them.
+
+    `is_remote` says that the store lies behind a network.
+    """
 
     store: str
     patch_size: tuple[int, int, int]
@@ -28,6 +31,7 @@ class Results:
     weight: Weight
     stored: int
     fits: bool
+    is_remote: bool
     disk: Disk
     memory: Memory
     pipe: Pipe | None
@@ -56,6 +60,7 @@ class Results:
             self.pipe.float32.median if self.pipe else None,
             self.need,
             self.fits,
+            self.is_remote,
         )
 
     def limit_lines(self) -> dict[str, float]:
@@ -81,7 +86,7 @@ def limits_text(results: Results) -> str:
     for name, rate in (
         (f"disk, random {disk.read_bytes / 1e3:.0f} kB, one at a time", disk.random),
         (f"disk, random {disk.read_bytes / 1e3:.0f} kB, 16 at a time", disk.random_deep),
-        ("disk, 8 MiB in a row", disk.sequential),
+        (f"disk, {disk.sequential_bytes / 1e6:.1f} MB in a row", disk.sequential),
     ):
         if rate is not None:
             rows.append([name, _number(rate, 1e-6), _whole(rate.median / max(1.0, weight.stored))])
@@ -122,9 +127,9 @@ def loaders_text(results: Results) -> str:
     """The loaders end to end."""
     rows = [
         [
-            row.name + (", cold" if row.is_cold else "") + (f", step {1e3 * row.step:.0f} ms" if row.step else ""),
+            row.name + (", cold" if row.is_cold else "") + (f", step {_whole(1e3 * row.step)} ms" if row.step else ""),
             _number(row.patches),
-            f"{100 * row.waiting:.0f} %" if row.step else "-",
+            f"{_whole(100 * row.waiting)} %" if row.step else "-",
             f"{1e3 * row.p50:.1f} / {1e3 * row.p99:.1f}",
             "-" if row.cpu_seconds is None else f"{1e3 * row.cpu_seconds:.2f}",
             _megabytes(row.memory),

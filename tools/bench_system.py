@@ -22,12 +22,6 @@ def processor() -> str:
     return found[1] if found else "unknown processor"
 
 
-def memory_free() -> int | None:
-    """Bytes that files could take in the page cache: what is free or can be freed."""
-    found = re.search(r"MemAvailable:\s*(\d+)", _read("/proc/meminfo") or "")
-    return int(found[1]) * _KB if found else None
-
-
 def memory_of(processes: Iterable[int]) -> int | None:
     """Bytes of memory of all these processes together, what they share counted once among its users (PSS)."""
     total = 0

@@ -23,6 +23,8 @@ _SAMPLE = 256
 """Draws whose weights are averaged."""
 _DRAWS = 2048
 """Draws whose files count as those of the benchmark; a store of a million volumes is not opened whole."""
+_COLD_SHARE = 0.25
+"""Of the store's bytes, read in a cold turn at most: what is read once is in the cache for the rest of the turn."""
 _MISSING = np.uint64(2**64 - 1)
 
 
@@ -51,7 +53,7 @@ class Work:
 
     @property
     def is_local(self) -> bool:
-        """Whether the store lies in files, not in a bucket."""
+        """Whether the store lies in files, not behind a network."""
         return isinstance(self.store.storage, LocalStorage)
 
     def requests(self, first: int, count: int, step: int = 1) -> list[Request]:
@@ -64,7 +66,7 @@ class Work:
         return [self.store.row(name) for name in sorted({name for name, _ in self.requests(0, _DRAWS)})]
 
     def files(self) -> list[Path]:
-        """The shards, or tars, of these volumes; none for a bucket."""
+        """The shards, or tars, of these volumes; none for a store elsewhere."""
         if not self.is_local:
             return []
         paths = {blob.path for row in self.rows() for blob in row.blobs_of()}
@@ -80,6 +82,10 @@ class Work:
             lengths += rows[-1]
             voxels.append(prod(size) * np.dtype(row.dtype).itemsize)
         return Weight(fmean(voxels), fmean(map(sum, rows)), fmean(lengths) if lengths else 0.0)
+
+    def cold_patches(self) -> int:
+        """Patches that a cold turn reads at most."""
+        return int(_COLD_SHARE * stored_bytes(self.rows()) / max(1.0, self.weigh().stored))
 
 
 def _chunks(cache: ShardCache, row: Row, corner: Shape, size: Shape) -> list[int]:

@@ -102,7 +102,7 @@ def _print(results: Results, seconds: float) -> None:
     machine = results.machine
     click.echo(f"{results.store}: {x} x {y} x {z} patches, batches of {results.batch_size}, {machine['cores']} cores")
     _say(
-        f"{machine['processor']}; {results.stored / 1e9:.2f} GB stored, of which a patch touches "
+        f"{machine['processor']}; {_size(results.stored)} stored, of which a patch touches "
         f"{results.weight.stored / 1e6:.2f} MB; took {seconds:.0f} s, medians of {TURNS} turns"
     )
     click.echo()
@@ -128,9 +128,18 @@ def _conclude(results: Results, verdict: Verdict, figure: Path | None) -> None:
         _say(line, mark="- ")
     if figure is not None:
         click.echo(f"wrote {figure}")
-    best = max(results.rates().loaders, key=lambda loader: loader.patches)
-    flag = "--workers" if best.kind == PROCESSES else "--threads"
-    click.echo(f"next: python -m tools.train {results.store} {flag} {best.count} ...")
+    flag = "--workers" if verdict.loader.kind == PROCESSES and verdict.loader.count else "--threads"
+    count = max(1, verdict.loader.count)  # tools.train has a thread where a DataLoader would have no workers
+    click.echo(f"next: python -m tools.train {results.store} {flag} {count} ...")
+
+
+def _size(nbytes: int) -> str:
+    """Bytes as gigabytes, or below one as megabytes.
+
+    >>> _size(2_345_000_000), _size(345_600)
+    ('2.3 GB', '0.3 MB')
+    """
+    return f"{nbytes / 1e9:.1f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.1f} MB"
 
 
 def _say(text: str, *, mark: str = "") -> None:
