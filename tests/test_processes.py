@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,9 +60,12 @@ def test_a_killed_worker_is_an_error_and_not_a_hang(small_store, method):
     batches = iter(loader)
     next(batches)
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-    with pytest.raises(RuntimeError, match=r"DataLoader worker .*(killed by signal|exited unexpectedly)"):
+    # torch's own word for it, or the connection's if the worker died while it handed over memory.
+    with pytest.raises((RuntimeError, ConnectionError, EOFError, FileNotFoundError)) as caught:
         for _ in batches:
             pass
+    if isinstance(caught.value, RuntimeError):
+        assert re.search(r"DataLoader worker .*(killed by signal|exited unexpectedly)", str(caught.value))
 
 
 def loader_of(store):
