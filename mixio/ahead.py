@@ -30,13 +30,13 @@ class Ahead(Iterator[Result], Generic[Task, Result]):
         self._shelf = _Shelf(work, iter(tasks), depth)
         self._process = os.getpid()
         # The threads hold the shelf and not this object, so that it can be let go while they work.
-        workers = [
+        self._workers = [
             threading.Thread(target=_serve, args=(self._shelf,), name=f"mixio-ahead-{number}", daemon=True)
             for number in range(threads)
         ]
         # The collector may run in a thread that holds a lock which a worker waits for: it does not wait for ever.
-        self._finalizer = weakref.finalize(self, _end, self._shelf, workers, self._process, _PATIENCE)
-        for worker in workers:
+        self._finalizer = weakref.finalize(self, _end, self._shelf, self._workers, self._process, _PATIENCE)
+        for worker in self._workers:
             worker.start()
 
     def __next__(self) -> Result:
@@ -57,10 +57,8 @@ class Ahead(Iterator[Result], Generic[Task, Result]):
 
     def close(self) -> None:
         """End the threads and wait for them; there is nothing more to iterate."""
-        ending = self._finalizer.detach()
-        if ending is not None:
-            _, end, (shelf, workers, process, _), _ = ending
-            end(shelf, workers, process, None)
+        if self._finalizer.detach() is not None:
+            _end(self._shelf, self._workers, self._process, None)
 
 
 _Outcome = tuple[Any, BaseException | None]

@@ -11,7 +11,7 @@ import errno
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ _FETCH_BYTES = 32 * 2**20
 """Stored bytes of chunks that are asked of a server at a time."""
 
 _TOO_MANY = (errno.EMFILE, errno.ENFILE)
+
+Decode = Callable[[bytes, Grid, str], NDArray[Any]]
 
 
 class OpenShard:
@@ -56,13 +58,13 @@ class OpenShard:
 
         Raises `DamagedChunkError` for a chunk that is not what was written.
         """
-        fast = None if self._shard is None else compiled()
-        if fast is not None and self._shard is not None and self._descriptor >= 0 and fast.read(self._shard, regions):
+        fast, shard, is_local = compiled(), self._shard, self._descriptor >= 0
+        if fast is not None and shard is not None and is_local and fast.read(shard, regions):
             return
         touched = sorted({position for region in regions for position in _positions(region, self._grid)})
         stored = self._stored([p for p in touched if not is_missing(self.index[p])])
-        if fast is not None and self._shard is not None and self._descriptor < 0:
-            stored = self._stored(fast.place(self._shard, regions, stored))  # what it could not take, once more
+        if fast is not None and shard is not None and not is_local:
+            stored = self._stored(fast.place(shard, regions, stored))  # what it could not take, once more
         for position, data in stored:
             chunk = self._decoded(position, data)
             for region in regions:
@@ -96,24 +98,22 @@ class OpenShard:
             yield group
 
     def _decoded(self, position: Position, data: bytes) -> NDArray[Any]:
+        return self._tried(decode_chunk, data, self._range(position))
+
+    def _decoded_index(self, offset: int, length: int) -> NDArray[np.uint64]:
+        where = offset, length
+        footer = self._pread(*where) if self._descriptor >= 0 else self._fetch([where])[0]
+        return self._tried(decode_index, footer, where)
+
+    def _tried(self, decode: Decode, data: bytes, where: tuple[int, int]) -> NDArray[Any]:
+        """The bytes from `where`, decoded; from a server once more, where bytes may be wrong that the object has right:
+        they came over a network, or out of a cache."""
         try:
-            return decode_chunk(data, self._grid, self.where)
+            return decode(data, self._grid, self.where)
         except DamagedChunkError:
             if self._descriptor >= 0:
                 raise
-        # Bytes that came over a network, or out of a cache, may be wrong where the object is not.
-        (again,) = self._fetch([self._range(position)], fresh=True)
-        return decode_chunk(again, self._grid, self.where)
-
-    def _decoded_index(self, offset: int, length: int) -> NDArray[np.uint64]:
-        if self._descriptor >= 0:
-            return decode_index(self._pread(offset, length), self._grid, self.where)
-        (footer,) = self._fetch([(offset, length)])
-        try:
-            return decode_index(footer, self._grid, self.where)
-        except DamagedChunkError:
-            (footer,) = self._fetch([(offset, length)], fresh=True)
-            return decode_index(footer, self._grid, self.where)
+        return decode(self._fetch([where], fresh=True)[0], self._grid, self.where)
 
     def _range(self, position: Position) -> tuple[int, int]:
         """Where the bytes of a chunk lie in the shard, and how many they are."""

@@ -1,6 +1,5 @@
 """Patches out of blobs: equal to slicing the whole, in threads, forks and spawned processes."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,45 +9,15 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixio import normalize, shards
+from mixio import shards
 from mixio.blob import Grid, plan_grid
 from mixio.codec import Codec
 from mixio.errors import InvalidArgument, StoreError
-from mixio.native import why_not
 from mixio.normalize import apply_linear
 from mixio.patches import Patch, read_patches
 from mixio.row import Blob
 from tests.arrays import cache_of, read_region, write_array
-
-SHAPE = (37, 20, 9)
-VOXELS = np.random.default_rng(0).integers(-50, 50, SHAPE).astype(np.int16)
-VOXELS[:16, :8] = -7
-GRID = plan_grid(SHAPE, "int16", -7, chunk=8)
-
-
-@pytest.fixture(scope="module", autouse=True, params=["compiled", "python"])
-def way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test here runs with the compiled part and without it."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "python":
-            patch.setattr(shards, "compiled", lambda: None)
-            patch.setattr(normalize, "compiled", lambda: None)
-        elif why_not():
-            pytest.skip(f"no compiled part: {why_not()}")
-        yield
-
-
-@pytest.fixture(scope="module")
-def array(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("array")
-    write_array(folder, "0", VOXELS, GRID)
-    return folder / "0"
-
-
-@pytest.fixture(scope="module")
-def blobs(array: Path) -> list[Blob]:
-    path = "0/c/0/0/0"
-    return [Blob(path, 0, (array.parent / path).stat().st_size, 0)]
+from tests.small_array import GRID, SHAPE, VOXELS, the_array, the_blobs, way  # noqa: F401
 
 
 def expected(corner: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:

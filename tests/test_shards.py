@@ -2,7 +2,6 @@
 
 import os
 import pickle
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -12,41 +11,12 @@ import numpy as np
 import pytest
 
 from mixio import shards
-from mixio.blob import crc32c, index_bytes, plan_grid
+from mixio.blob import crc32c, index_bytes
 from mixio.errors import DamagedChunkError, StoreError
-from mixio.native import why_not
 from mixio.row import Blob
 from mixio.shards import ShardCache
 from tests.arrays import cache_of, read_region, write_array
-
-SHAPE = (37, 20, 9)
-VOXELS = np.random.default_rng(0).integers(-50, 50, SHAPE).astype(np.int16)
-VOXELS[:16, :8] = -7
-GRID = plan_grid(SHAPE, "int16", -7, chunk=8)
-
-
-@pytest.fixture(scope="module", autouse=True, params=["compiled", "python"])
-def way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test here runs with the compiled part and without it."""
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "python":
-            patch.setattr(shards, "compiled", lambda: None)
-        elif why_not():
-            pytest.skip(f"no compiled part: {why_not()}")
-        yield
-
-
-@pytest.fixture(scope="module")
-def array(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("array")
-    write_array(folder, "0", VOXELS, GRID)
-    return folder / "0"
-
-
-@pytest.fixture(scope="module")
-def blobs(array: Path) -> list[Blob]:
-    path = "0/c/0/0/0"
-    return [Blob(path, 0, (array.parent / path).stat().st_size, 0)]
+from tests.small_array import GRID, SHAPE, VOXELS, the_array, the_blobs, way  # noqa: F401
 
 
 def test_files_stay_bounded_and_close(
