@@ -24,9 +24,9 @@ from mixio.volume import Shape, Volume
 def open_store(path: str | Path, *, cache: str | Path | None = None, cache_bytes: int = 64 * 2**30) -> "Store":
     """Open the store at a local path, or at an `s3://`, `gs://` or `https://` address.
 
-    With `cache`, a folder, what is read of a store elsewhere is kept there, up to `cache_bytes`, for all processes of
-    this machine. Raises `StoreError` if there is no store, if it is half-written or damaged, or if a newer mixio wrote
-    it.
+    With `cache`, a folder, what is read of a store elsewhere is kept there, up to `cache_bytes`, for all of a user's
+    processes on this machine. Raises `StoreError` if there is no store, if it is half-written or damaged, or if a newer
+    mixio wrote it.
     """
     storage = storage_of(path)
     if cache is None:
