@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from mixio.corners import CornerRule
 from mixio.damaged import DamagedVolumes
-from mixio.draws import Draw, key_of, volume_of
+from mixio.draws import NO_FLIP, Draw, Flip, key_of, volume_of
 from mixio.errors import DamagedChunkError, InvalidArgument, TooManyFaults
 from mixio.normalize import Linear, Window, linear_of, window_of
+from mixio.patches import empty
 from mixio.sources import MODALITIES
 from mixio.volume import Shape
 
@@ -51,22 +52,25 @@ class Crop:
     """A draw as it was read: a patch of the volume of `row` that begins at `corner`.
 
     `voxels` (X, Y, Z) are float32 in [0, 1], or stored numbers, which `linear`, a scale and an offset, takes there
-    before the clip. `fault` names the damaged volume that is replaced by this one, or is "".
+    before the clip. They are in the opposite order along the axes of `flip`. `fault` names the damaged volume that is
+    replaced by this one, or is "".
     """
 
     row: "Row"
     corner: Shape
     linear: Linear
     voxels: NDArray[Any]
+    flip: Flip = NO_FLIP
     fault: str = ""
 
     @property
     def valid(self) -> tuple[list[int], list[int]]:
         """The first and one past the last voxel of the patch that lie in the volume."""
-        size, shape = self.voxels.shape, self.row.shape
+        axes = zip(self.voxels.shape, self.row.shape, self.corner, self.flip, strict=True)
+        ends = [(max(0, -c), min(p, s - c), p, flipped) for p, s, c, flipped in axes]
         return (
-            [max(0, -c) for c in self.corner],
-            [min(p, s - c) for p, s, c in zip(size, shape, self.corner, strict=True)],
+            [p - high if flipped else low for low, high, p, flipped in ends],
+            [p - low if flipped else high for low, high, p, flipped in ends],
         )
 
 
@@ -95,7 +99,8 @@ class Crops:
     ) -> list[Crop]:
         """The patches of these draws, read together; in float32 in the arrays of `out`, else as they are stored.
 
-        Stored numbers go into the arrays that `place` makes of (dtype, shape) pairs; into others where damage is met.
+        Stored numbers go into the arrays that `place` makes of (dtype, shape) pairs, or into others where that is None
+        or damage is met. Flips cost next to nothing: the voxels are written in the other order.
         """
         try:
             return self._read([self.placed(draw) for draw in draws], out, place)
@@ -113,9 +118,11 @@ class Crops:
         corners = [draw.corner or (0, 0, 0) for draw in draws]
         requests = [(row.name, corner) for row, corner in zip(rows, corners, strict=True)]
         size = self.rule.size
-        targets = place([(row.dtype, size) for row in rows]) if out is None and place is not None else out
-        patches = self.store.read_patches(requests, size=size, out=targets, linear=None if out is None else linear)
-        return [Crop(*parts) for parts in zip(rows, corners, linear, patches, strict=True)]
+        targets = (place or _arrays)([(row.dtype, size) for row in rows]) if out is None else out
+        turned = [_flipped(target, draw.flip) for target, draw in zip(targets, draws, strict=True)]
+        self.store.read_patches(requests, size=size, out=turned, linear=None if out is None else linear)
+        flips = [draw.flip for draw in draws]
+        return [Crop(*parts) for parts in zip(rows, corners, linear, targets, flips, strict=True)]
 
     def _replaced(self, draw: Draw, out: NDArray[np.float32] | None, faults: DamagedVolumes) -> Crop:
         """The patch of a draw, or of the first volume later in its pass whose patch can be read."""
@@ -137,6 +144,15 @@ class Crops:
     def _linear(self, row: "Row") -> Linear:
         window = self.windows.get(row.domain) or self.windows.get(row.modality or "") or window_of(row)
         return linear_of(row, window)
+
+
+def _arrays(kinds: Sequence[tuple[str, Shape]]) -> Sequence[NDArray[Any]]:
+    return [empty(shape, dtype) for dtype, shape in kinds]
+
+
+def _flipped(patch: NDArray[Any], flip: Flip) -> NDArray[Any]:
+    """A view (X, Y, Z) of the same memory in the opposite order along the axes of `flip`."""
+    return patch[tuple(slice(None, None, -1 if flipped else None) for flipped in flip)]
 
 
 def checked_windows(windows: Mapping[str, Window], domains: Sequence[str]) -> dict[str, Window]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mixio.corners import Align, CornerRule
 from mixio.crops import Crop, Crops, PatchStore, checked_windows
 from mixio.damaged import DamagedVolumes
-from mixio.draws import Draw, augmentation_seed, volume_of
+from mixio.draws import Draw, augmentation_seed, flip_of, volume_of
 from mixio.errors import AllocationError, InvalidArgument, require
 from mixio.late import Block, Stored
 from mixio.mixture import Mixture
@@ -32,7 +32,8 @@ try:
 except ImportError as error:
     raise require("torch", "torch") from error
 
-_NUMBERS = {"corner", "valid", "draw", "seed"}  # the columns of a batch that are tensors
+_NUMBERS = {"corner", "valid", "flip", "draw", "seed"}  # the columns of a batch that are tensors
+_ARRAYS = {"corner", "valid", "flip"}  # those that are tensors in a sample too
 _SPELLED_TOGETHER = 65_536
 
 
@@ -53,6 +54,10 @@ class MixtureDataset(Dataset[Any]):
     It saves reading and costs variety: patches of 96 from a volume of 320 x 320 x 256 in chunks of 32 have 8,150,625
     corners and touch 62 chunks on average; 17,661 corners and 52 chunks with `align=8`; 384 corners and 27 chunks with
     "chunk". Chunks of 48 leave 180 corners; without the far ends 100, and 24 % of the voxels would never be seen.
+
+    `flip` names the axes along which patches are flipped, each with probability 1/2: some of 0 (left and right), 1
+    (back and front), 2 (feet and head), or True for all. Each sample has `flip` (3,), along which axes it was;
+    `corner` is the place in the volume as before, `valid` that in the flipped patch.
 
     `on_fault="replace"` takes in place of a patch whose stored bytes are damaged or gone one of the next volume in
     that pass over the domain, so that the mixture stays what it is; `key` and `corner` are then those of the other
@@ -75,6 +80,7 @@ class MixtureDataset(Dataset[Any]):
         split: str = "train",
         foreground: float = 0.0,
         align: Align = None,
+        flip: bool | Sequence[int] = False,
         windows: Mapping[str, Window] | None = None,
         on_fault: Literal["raise", "replace"] = "raise",
         max_faults: int = 100,
@@ -87,15 +93,16 @@ class MixtureDataset(Dataset[Any]):
         self.split = split
         self.volumes = _volumes(source, mixture, split)
         self.corners = CornerRule(self.patch_size, align, foreground)
+        self.flip = _flip_axes(flip)
         self.replaces = _replaces(on_fault)
         self.crops: Crops | None = None
         if not isinstance(source, Mapping):
             faults = DamagedVolumes(max_faults) if self.replaces else None
             windows = checked_windows(windows or {}, source.domains)
             self.crops = Crops(source, self.volumes, self.corners, windows, self.seed, faults)
-        elif foreground or windows or align is not None or self.replaces:
+        elif foreground or windows or align is not None or self.flip or self.replaces:
             raise InvalidArgument(
-                "foreground, align, windows and on_fault need a store; members of a dictionary give whole items"
+                "foreground, align, flip, windows and on_fault need a store; members of a dictionary give whole items"
             )
 
     def __len__(self) -> int:
@@ -150,7 +157,7 @@ class MixtureDataset(Dataset[Any]):
             image = self._image(len(planned), out)
             crops = self.crops.read(planned, out=list(image[:, 0]))
             batch = {"image": torch.from_numpy(image)}
-        rows = [_columns(draw, crop, fault=self.replaces) for draw, crop in zip(planned, crops, strict=True)]
+        rows = [self._columns(draw, crop) for draw, crop in zip(planned, crops, strict=True)]
         for name in rows[0]:
             values = [row[name] for row in rows]
             batch[name] = torch.tensor(values) if name in _NUMBERS else values
@@ -161,7 +168,8 @@ class MixtureDataset(Dataset[Any]):
         domain, n = self.mixture.locate(g)
         volumes = self.volumes[domain]
         volume = volumes[volume_of(self.seed, domain, n, len(volumes))]
-        return Draw(g, domain, n, volume, None, augmentation_seed(self.seed, domain, n))
+        flip = flip_of(self.seed, domain, n, self.flip)
+        return Draw(g, domain, n, volume, None, augmentation_seed(self.seed, domain, n), flip)
 
     def _image(self, count: int, out: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
         shape = (count, 1, *self.patch_size)
@@ -185,10 +193,19 @@ class MixtureDataset(Dataset[Any]):
             images = [torch.from_numpy(crop.voxels)[None] for crop in crops]
         samples = []
         for draw, crop, image in zip(planned, crops, images, strict=True):
-            columns = _columns(draw, crop, fault=self.replaces)
-            tensors = {"corner": torch.tensor(crop.corner), "valid": torch.tensor(crop.valid)}
+            columns = self._columns(draw, crop)
+            tensors = {name: torch.tensor(columns[name]) for name in _ARRAYS & columns.keys()}
             samples.append({"image": image, **columns, **tensors})
         return samples
+
+    def _columns(self, draw: Draw, crop: Crop) -> dict[str, Any]:
+        """A sample but for its image, in plain values."""
+        columns = {"key": crop.row.key, "corner": crop.corner, "valid": crop.valid, **_tags(draw)}
+        if self.flip:
+            columns["flip"] = crop.flip
+        if self.replaces:
+            columns["fault"] = crop.fault
+        return columns
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -199,6 +216,7 @@ class MixtureDataset(Dataset[Any]):
             "patch size": list(self.patch_size),
             "foreground": self.corners.foreground,
             "align": self.corners.recorded,
+            "flip": list(self.flip) or None,
             "volumes": self._volumes_digest,
         }
 
@@ -218,6 +236,18 @@ def _patch_size(size: int | Sequence[int]) -> Shape:
     if min(x, y, z) < 1:
         raise InvalidArgument(f"patch_size must be one or three numbers of voxels, at least 1, got {size!r}")
     return x, y, z
+
+
+def _flip_axes(flip: bool | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(flip, bool):
+        return (0, 1, 2) if flip else ()
+    try:
+        axes = sorted(operator.index(axis) for axis in flip)
+    except TypeError:
+        axes = [-1]
+    if len(set(axes)) < len(axes) or not set(axes) <= {0, 1, 2}:
+        raise InvalidArgument(f"flip must be True, False or some of the axes 0, 1 and 2, got {flip!r}")
+    return tuple(axes)
 
 
 def _replaces(on_fault: str) -> bool:
@@ -251,12 +281,6 @@ def _volumes(source: PatchStore | Mapping[str, Any], mixture: Mixture, split: st
                 f"{domain!r} has share {share:.6g} but {nothing}; add volumes of it, or give it share 0"
             )
     return volumes
-
-
-def _columns(draw: Draw, crop: Crop, *, fault: bool) -> dict[str, Any]:
-    """A sample but for its image, in plain values."""
-    columns = {"key": crop.row.key, "corner": crop.corner, "valid": crop.valid, **_tags(draw)}
-    return columns | {"fault": crop.fault} if fault else columns
 
 
 def _tags(draw: Draw) -> dict[str, Any]:

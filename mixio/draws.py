@@ -9,6 +9,7 @@ Finite Domains", CT-RSA 2002) with cycle walking, so no permutation is ever stor
     [0, 1, 2, 3, 4]
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import isqrt
@@ -20,13 +21,16 @@ GOLDEN = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: steps of it spread evenly."""
 _MASK = 2**64 - 1
 
+Flip = tuple[bool, bool, bool]
+NO_FLIP: Flip = (False, False, False)
+
 
 @dataclass(frozen=True)
 class Draw:
     """What draw `g` of a run is: the `n`-th draw of `domain`, a patch of `volume` that begins at `corner`.
 
     `volume` is a name in the store, or an index into the domain's own data set; that has no `corner`. `seed` is for
-    augmentations.
+    augmentations, `flip` says along which axes the patch is flipped.
     """
 
     g: int
@@ -35,6 +39,7 @@ class Draw:
     volume: Any
     corner: Shape | None
     seed: int
+    flip: Flip = NO_FLIP
 
 
 def mix64(value: int) -> int:
@@ -84,3 +89,10 @@ def volume_of(seed: int, domain: str, n: int, volumes: int, *, later: int = 0) -
 def augmentation_seed(seed: int, domain: str, n: int) -> int:
     """A seed for the n-th draw's augmentations; 32 bits, which every random generator accepts."""
     return key_of(seed, "augmentation", domain, n) >> 32
+
+
+def flip_of(seed: int, domain: str, n: int, axes: Sequence[int]) -> Flip:
+    """Along which of `axes` the n-th draw's patch is flipped: along each with probability 1/2."""
+    bits = key_of(seed, "flip", domain, n) if axes else 0
+    x, y, z = (axis in axes and bool(bits >> axis & 1) for axis in range(3))
+    return x, y, z

@@ -64,11 +64,12 @@ class _Region(ctypes.Structure):
         ("scale", ctypes.c_float),
         ("offset", ctypes.c_float),
         ("linear", ctypes.c_int64),
+        ("backwards", ctypes.c_int64),
     ]
 
 
 class Region:
-    """Voxels `[low, high)` of a shard, wanted in `target`, whose last axis lies side by side in memory.
+    """Voxels `[low, high)` of a shard, wanted in `target`, whose last axis lies side by side in memory, either way.
 
     With `linear` = (scale, offset), `target` is float32 and gets clip(voxel * scale + offset, 0, 1).
     """
@@ -80,11 +81,10 @@ class Region:
 
     def _as_struct(self) -> _Region:
         scale, offset = self.linear or (0.0, 0.0)
-        x, y, _ = self.target.strides
+        x, y, z = self.target.strides
         address = self.target.__array_interface__["data"][0]
-        return _Region(
-            _Triple(*self.low), _Triple(*self.high), address, _Pair(x, y), scale, offset, self.linear is not None
-        )
+        place = _Triple(*self.low), _Triple(*self.high), address, _Pair(x, y)
+        return _Region(*place, scale, offset, self.linear is not None, z < 0)
 
 
 class Shard:

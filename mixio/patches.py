@@ -34,7 +34,8 @@ class Patch:
     """Voxels `[corner, corner + size)` of an array, wanted in `target` (X, Y, Z); `size` is the target's shape.
 
     `blobs` are the array's shards in C order of their place in `grid.shards`. With `linear` the target is float32 and
-    gets clip(voxel * scale + offset, 0, 1), else it has the stored dtype. `volume` is what errors call it.
+    gets clip(voxel * scale + offset, 0, 1), else it has the stored dtype. A target whose strides are negative is filled
+    from its far end, so the memory behind it holds the patch flipped. `volume` is what errors call it.
     """
 
     blobs: Sequence[Blob]
@@ -126,7 +127,7 @@ def _check(patch: Patch) -> None:
     size, target = patch.target.shape, patch.target
     _check_size(size)
     dtype = np.dtype(patch.grid.dtype if patch.linear is None else np.float32)
-    if target.dtype != dtype or target.strides[2] != dtype.itemsize or not target.flags.writeable:
+    if target.dtype != dtype or abs(target.strides[2]) != dtype.itemsize or not target.flags.writeable:
         raise InvalidArgument(
             f"the array to fill must be writeable, {dtype}, with its last axis contiguous, got {target.dtype}, strides "
             f"{target.strides}, writeable {target.flags.writeable}"

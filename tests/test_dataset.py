@@ -91,6 +91,29 @@ def test_a_volume_smaller_than_the_patch_is_centered_in_background(small_store):
     assert sample["image"].max() > 0.4
 
 
+@given(st.integers(0, 10**15))
+def test_a_flipped_patch_is_the_patch_in_the_opposite_order(small_store, g):
+    options = {"patch_size": (16, 18, 13), "foreground": 0.3}  # longer than some volumes, so that there is padding
+    plain, flipped = of_store(small_store, **options)[g], of_store(small_store, flip=True, **options)[g]
+    flip = flipped.pop("flip")
+    axes = flip.nonzero()[:, 0].tolist()
+    assert torch.equal(flipped["image"], plain["image"].flip([1 + axis for axis in axes]))
+    real = torch.zeros(16, 18, 13, dtype=torch.bool)
+    real[tuple(slice(*ends) for ends in plain["valid"].T.tolist())] = True
+    turned = torch.zeros_like(real)
+    turned[tuple(slice(*ends) for ends in flipped["valid"].T.tolist())] = True
+    assert torch.equal(turned, real.flip(axes))
+    same = ("domain", "key", "draw", "seed", "corner")
+    assert_same_batch({name: flipped[name] for name in same}, {name: plain[name] for name in same})
+    assert of_store(small_store, flip=True, **options).plan(g).flip == tuple(flip.tolist())
+
+
+def test_flips_may_be_along_some_axes_only(small_store):
+    flips = torch.stack([of_store(small_store, flip=[2, 0])[g]["flip"] for g in range(40)])
+    assert flips.any(0).tolist() == [True, False, True]
+    assert not flips[:, 0].equal(flips[:, 2])
+
+
 def test_the_loader_delivers_the_mixture(small_store):
     dataset = of_store(small_store, patch_size=8)
     ledger = mixio.Ledger(dataset.mixture, {domain: len(names) for domain, names in dataset.volumes.items()})
@@ -194,6 +217,9 @@ def test_a_tag_that_a_member_uses_itself_is_refused():
         ({"patch_size": (8, 8)}, r"patch_size must be one or three .* got \(8, 8\)"),
         ({"foreground": 1.5}, "foreground must be a share between 0 and 1, got 1.5"),
         ({"windows": {"abdomne-ct": (0, 1)}}, "windows names 'abdomne-ct', which is none of .*; a misspelled"),
+        ({"flip": [0, 3]}, r"flip must be True, False or some of the axes 0, 1 and 2, got \[0, 3\]"),
+        ({"flip": (1, 1)}, r"flip must be True, False or some of the axes 0, 1 and 2, got \(1, 1\)"),
+        ({"flip": "x"}, "flip must be True, False or some of the axes 0, 1 and 2, got 'x'"),
         ({"windows": {"CT": (5, 5)}}, "the window of 'CT' must have low < high"),
     ],
 )
@@ -216,8 +242,9 @@ def test_a_domain_without_volumes_in_the_split_is_refused(small_store):
 
 
 def test_store_options_are_refused_for_a_dictionary():
-    with pytest.raises(InvalidArgument, match="foreground, align, windows and on_fault need a store"):
-        of_lists(foreground=0.5)
+    for option in ({"foreground": 0.5}, {"flip": True}):
+        with pytest.raises(InvalidArgument, match="foreground, align, flip, windows and on_fault need a store"):
+            of_lists(**option)
 
 
 @pytest.mark.parametrize("name", ["MixtureDataset", "MixtureSampler"])
@@ -237,7 +264,7 @@ def assert_same_batch(batch, expected):
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=5))
 def test_a_batch_read_as_one_is_the_collated_samples(small_store, draws):
-    dataset = of_store(small_store, patch_size=(16, 18, 13))
+    dataset = of_store(small_store, patch_size=(16, 18, 13), flip=True)
     expected = default_collate([dataset[g] for g in draws])
     assert_same_batch(dataset.read_batch(draws), expected)
     out = np.full((len(draws), 1, 16, 18, 13), np.nan, np.float32)
@@ -248,7 +275,7 @@ def test_a_batch_read_as_one_is_the_collated_samples(small_store, draws):
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=5))
 def test_a_raw_batch_becomes_the_batch_by_its_scales_and_offsets(small_store, draws):
-    dataset = of_store(small_store)
+    dataset = of_store(small_store, flip=True)
     expected = dataset.read_batch(draws)
     raw = dataset.read_batch(draws, raw=True)
     assert {patch.dtype.name for patch in raw["image"]} <= {"int16", "uint16", "float32"}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from mixio.draws import augmentation_seed, key_of, mix64, permute, volume_of
+from mixio.draws import augmentation_seed, flip_of, key_of, mix64, permute, volume_of
 
 keys = st.integers(0, 2**64 - 1)
 seeds = st.integers(-(2**70), 2**70)
@@ -78,3 +78,15 @@ def test_augmentation_seeds_suit_every_generator(n):
     np.random.RandomState(seed)
     assert seed != augmentation_seed(0, "ct", n + 1)
     assert seed != augmentation_seed(1, "ct", n)
+
+
+@given(seeds, st.integers(0, 10**15), st.sets(st.integers(0, 2)))
+def test_flips_are_along_the_axes_asked_for_and_do_not_depend_on_them(seed, n, axes):
+    every = flip_of(seed, "ct", n, (0, 1, 2))
+    assert flip_of(seed, "ct", n, tuple(axes)) == tuple(flipped and axis in axes for axis, flipped in enumerate(every))
+
+
+def test_all_eight_flips_are_equally_likely():
+    counts = Counter(flip_of(0, "ct", n, (0, 1, 2)) for n in range(80_000))
+    assert len(counts) == 8
+    assert chisquare(list(counts.values())).pvalue > 1e-3

@@ -40,7 +40,7 @@ def ours():
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize(("rank", "world"), [(0, 1), (1, 2)])
 def test_batches_are_those_of_a_plain_loader(small_store, device, threads, rank, world):
-    dataset = of_store(small_store, patch_size=(16, 18, 13), foreground=0.3)
+    dataset = of_store(small_store, patch_size=(16, 18, 13), foreground=0.3, flip=True)
     loader = loader_of(dataset, threads=threads, device=device, rank=rank, num_replicas=world)
     expected = list(plain_loader(dataset, rank=rank, world=world))
     assert len(loader) == len(expected)

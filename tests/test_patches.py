@@ -19,6 +19,9 @@ from mixio.row import Blob
 from tests.arrays import cache_of, read_region, write_array
 from tests.small_array import GRID, SHAPE, VOXELS, the_array, the_blobs, way  # noqa: F401
 
+flips = st.tuples(*[st.sampled_from([slice(None), slice(None, None, -1)])] * 3)
+"""Views of the same memory, in the opposite order along some axes."""
+
 
 def expected(corner: tuple[int, ...], size: tuple[int, ...]) -> np.ndarray:
     padded = np.pad(VOXELS, 64, constant_values=-7)
@@ -37,7 +40,7 @@ def test_patches_read_together_equal_patches_read_alone(array: Path, blobs: list
     sizes = data.draw(st.lists(st.tuples(*[st.integers(1, 45)] * 3), min_size=1, max_size=5))
     corners = [tuple(data.draw(st.integers(1 - s, n - 1)) for s, n in zip(z, SHAPE, strict=True)) for z in sizes]
     linear = data.draw(st.sampled_from([None, (0.01, 0.5), (-0.3, 0.1)]))
-    targets = [np.empty(size, np.int16 if linear is None else np.float32) for size in sizes]
+    targets = [np.empty(size, np.int16 if linear is None else np.float32)[data.draw(flips)] for size in sizes]
     wanted = [Patch(blobs, GRID, c, t, linear) for c, t in zip(corners, targets, strict=True)]
     read_patches(cache_of(array.parent), wanted)
     for corner, size, target in zip(corners, sizes, targets, strict=True):
@@ -122,6 +125,9 @@ def test_any_array_is_read_as_zarr_python_reads_it_from_both_containers(
         patch = read_region(cache_of(root), stored, grid, corner, size)
         assert patch.dtype == reference.dtype
         assert np.array_equal(patch, reference)
+        turned = np.empty(size, dtype)[data.draw(flips)]
+        read_patches(cache_of(root), [Patch(stored, grid, corner, turned)])
+        assert np.array_equal(turned, reference)
 
 
 def test_patches_equal_those_of_zarr_python(array: Path, blobs: list[Blob]) -> None:

@@ -94,15 +94,16 @@ def test_the_state_of_other_draws_is_refused_and_the_difference_named(other, wha
         of_run(of_lists(**other), 0, 1, 4, 40).load_state_dict(state)
 
 
-def test_the_state_of_another_alignment_is_refused_and_one_from_before_alignment_is_taken(small_store):
-    plain, aligned = of_store(small_store), of_store(small_store, align="chunk")
+@pytest.mark.parametrize(("option", "one", "other"), [("align", "chunk", (2, 4, 8)), ("flip", True, [0, 2])])
+def test_the_state_of_another_option_is_refused_and_one_from_before_it_is_taken(small_store, option, one, other):
+    plain, changed = of_store(small_store), of_store(small_store, **{option: one})
     state = json.loads(json.dumps(of_run(plain, 0, 1, 4, 40).state_dict()))
-    with pytest.raises(InvalidArgument, match="differs from this data set in align;"):
-        of_run(aligned, 0, 1, 4, 40).load_state_dict(state)
-    del state["fingerprint"]["align"]
+    with pytest.raises(InvalidArgument, match=f"differs from this data set in {option};"):
+        of_run(changed, 0, 1, 4, 40).load_state_dict(state)
+    del state["fingerprint"][option]
     of_run(plain, 0, 1, 4, 40).load_state_dict(state)
-    numbers = of_store(small_store, align=(2, 4, 8))
-    of_run(numbers, 0, 1, 4, 40).load_state_dict(json.loads(json.dumps(of_run(numbers, 0, 1, 4, 40).state_dict())))
+    others = of_store(small_store, **{option: other})
+    of_run(others, 0, 1, 4, 40).load_state_dict(json.loads(json.dumps(of_run(others, 0, 1, 4, 40).state_dict())))
 
 
 def test_the_state_of_another_mixture_or_other_volumes_is_refused():

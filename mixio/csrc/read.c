@@ -31,6 +31,7 @@ typedef struct {
     int64_t stride[2];        /* bytes from one x, one y to the next in the target; z lies side by side */
     float scale, offset;      /* clip(voxel * scale + offset, 0, 1) as float, where `linear` */
     int64_t linear;
+    int64_t backwards;        /* whether z goes from higher addresses to lower ones */
 } Region;
 
 typedef struct {
@@ -70,22 +71,45 @@ static int meet(const Box *chunk, const Region *region, Box *common) {
     return found;
 }
 
-static char *place(const Region *region, int64_t x, int64_t y, int64_t z, int64_t wide) {
+/* Where the voxels of `box` at x and y go that lie side by side along z. */
+static char *place(const Region *region, const Box *box, int64_t x, int64_t y, int64_t wide) {
+    int64_t along = region->backwards ? region->low[2] + 1 - box->high[2] : box->low[2] - region->low[2];
     return region->target + (x - region->low[0]) * region->stride[0] + (y - region->low[1]) * region->stride[1] +
-           (z - region->low[2]) * wide;
+           along * wide;
 }
 
-static void copy(const Shard *shard, const Region *region, const Box *box, const Box *chunk, const uint8_t *voxels) {
-    int64_t count = box->high[2] - box->low[2];
+#define REVERSE(WIDTH)                                                                                         \
+    for (int64_t i = 0; i < count; i++) memcpy(to + i * WIDTH, from + (count - 1 - i) * WIDTH, WIDTH)
+
+/* `count` voxels in the opposite order. */
+WIDE static void reverse(const uint8_t *restrict from, uint8_t *restrict to, int64_t count, int64_t itemsize) {
+    if (itemsize == 1)
+        REVERSE(1);
+    else if (itemsize == 2)
+        REVERSE(2);
+    else if (itemsize == 4)
+        REVERSE(4);
+    else
+        REVERSE(8);
+}
+
+/* `turned` is room for a line of the chunk's voxels along z. */
+static void copy(const Shard *shard, const Region *region, const Box *box, const Box *chunk, const uint8_t *voxels,
+                 uint8_t *turned) {
+    int64_t count = box->high[2] - box->low[2], wide = region->linear ? (int64_t)sizeof(float) : shard->itemsize;
     for (int64_t x = box->low[0]; x < box->high[0]; x++)
         for (int64_t y = box->low[1]; y < box->high[1]; y++) {
             int64_t line = (x - chunk->low[0]) * shard->chunk[1] + y - chunk->low[1];
             const uint8_t *from = voxels + (line * shard->chunk[2] + box->low[2] - chunk->low[2]) * shard->itemsize;
+            char *to = place(region, box, x, y, wide);
+            if (region->backwards) {
+                reverse(from, turned, count, shard->itemsize);
+                from = turned;
+            }
             if (region->linear)
-                LINEAR[shard->type](from, (float *)place(region, x, y, box->low[2], sizeof(float)), count,
-                                    region->scale, region->offset);
+                LINEAR[shard->type](from, (float *)to, count, region->scale, region->offset);
             else
-                memcpy(place(region, x, y, box->low[2], shard->itemsize), from, (size_t)(count * shard->itemsize));
+                memcpy(to, from, (size_t)(count * wide));
         }
 }
 
@@ -98,7 +122,7 @@ static void fill(const Shard *shard, const Region *region, const Box *box) {
         memcpy(voxel, shard->fill, (size_t)wide);
     for (int64_t x = box->low[0]; x < box->high[0]; x++)
         for (int64_t y = box->low[1]; y < box->high[1]; y++) {
-            char *to = place(region, x, y, box->low[2], wide);
+            char *to = place(region, box, x, y, wide);
             for (int64_t z = box->low[2]; z < box->high[2]; z++, to += wide) memcpy(to, voxel, (size_t)wide);
         }
 }
@@ -172,7 +196,7 @@ static int place_chunk(const Library *library, const Shard *shard, const Region 
     for (int64_t r = 0; r < count; r++) {
         if (!meet(&chunk, &regions[r], &box)) continue;
         if (stored)
-            copy(shard, &regions[r], &box, &chunk, room->voxels);
+            copy(shard, &regions[r], &box, &chunk, room->voxels, room->rows);
         else
             fill(shard, &regions[r], &box);
     }
