@@ -10,7 +10,7 @@ setup(
         Extension(
             "mixio._native",
             sources=["mixio/csrc/read.c"],
-            depends=["mixio/csrc/bits.h", "mixio/csrc/frame.h", "mixio/csrc/linear.h"],
+            depends=[f"mixio/csrc/{name}.h" for name in ("avx2", "bits", "frame", "gfni", "linear")],
             extra_compile_args=["-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"],
             optional=True,
         )

@@ -155,7 +155,7 @@ class Compiled:
 
     @property
     def unshuffles(self) -> bool:
-        """Whether the processor has the instructions for blosc's bit shuffle (GFNI and AVX-512 VBMI)."""
+        """Whether the processor can undo blosc's bit shuffle fast (AVX2, or GFNI and AVX-512 VBMI)."""
         return bool(self._library.mixio_unshuffles())
 
     def _room(self, nbytes: int) -> NDArray[np.uint8]:

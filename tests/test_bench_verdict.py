@@ -169,7 +169,7 @@ def test_who_has_one_core_and_no_workers_is_not_told_to_have_more_workers() -> N
     ("around", "said"),
     [
         (Circumstances(("lz4:5",), why_slow="it was not built"), "the compiled reader is missing"),
-        (Circumstances(("lz4:5:bitshuffle",), unshuffles=False), "no GFNI"),
+        (Circumstances(("lz4:5:bitshuffle",), unshuffles=False), "no AVX2"),
         (Circumstances(("zstd:3",)), "a faster codec"),
         (PLAIN, 'align="chunk"'),
     ],

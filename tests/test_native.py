@@ -1,5 +1,6 @@
 """The compiled part against numcodecs and NumPy, and what happens where there is none."""
 
+import ctypes
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -71,6 +72,23 @@ def test_bit_shuffled_chunks_of_any_shape_come_back(
     done, target = read(shard_of(tmp_path_factory.mktemp("shard"), voxels, grid), low, high, dtype)
     assert done
     assert np.array_equal(target, voxels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))])
+
+
+@pytest.mark.parametrize("way", [1, 2], ids=["AVX2", "GFNI"])
+@pytest.mark.parametrize("dtype", ["uint16", "uint32"])
+@given(eights=st.integers(64, 300), seed=st.integers(0, 99))
+def test_each_way_to_undo_the_bit_shuffle_puts_every_bit_back(way: int, dtype: str, eights: int, seed: int) -> None:
+    if way > fast()._library.mixio_unshuffles():
+        pytest.skip("this processor does not have these instructions")
+    width = np.dtype(dtype).itemsize
+    voxels = np.random.default_rng(seed).integers(0, 2 ** (8 * width), 8 * eights).astype(dtype)
+    bits = np.unpackbits(voxels.view(np.uint8).reshape(-1, width), axis=1, bitorder="little")  # (voxels, bits)
+    rows = np.packbits(np.ascontiguousarray(bits.T), axis=1, bitorder="little")  # (bits, eights)
+    out = np.empty_like(voxels)
+    call = fast()._library.mixio_unshuffle
+    call.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
+    call(way, rows.ctypes.data, eights, out.ctypes.data, width)
+    assert np.array_equal(out, voxels)
 
 
 @given(

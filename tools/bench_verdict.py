@@ -225,7 +225,7 @@ def _cheaper(around: Circumstances) -> list[str]:
     """How decoding gets cheaper."""
     advice = []
     if not around.unshuffles and any(codec.endswith("bitshuffle") for codec in around.codecs):
-        advice.append("this processor undoes the bit shuffle slowly (no GFNI): convert with --codec lz4:5:shuffle")
+        advice.append("this processor undoes the bit shuffle slowly (no AVX2): convert with --codec lz4:5:shuffle")
     if any(codec.startswith("zstd") for codec in around.codecs):
         advice.append("a faster codec: convert with --codec lz4")
     advice.append('patches on the chunk grid, MixtureDataset(align="chunk"): fewer chunks are decoded for each')

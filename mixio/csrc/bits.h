@@ -1,101 +1,44 @@
-/* Undoes blosc's bit shuffle, on processors that turn an 8 x 8 matrix of bits in one instruction (GFNI).
+/* Undoes blosc's bit shuffle, by the best instructions that the processor has.
 
    Shuffled, n voxels of b bytes are 8 b rows of n bits: row r holds bit r % 8 of byte r / 8 of every voxel. Eight rows
-   times eight voxels are one such matrix. blosc as it comes with numcodecs does this with SSE2, five times slower, and
-   then it costs more than all the rest of reading a patch. */
+   times eight voxels are a matrix of bits that is to be turned. blosc as it comes with numcodecs does this with SSE2,
+   several times slower, and then it costs more than all the rest of reading a patch. */
 
 #ifndef MIXIO_BITS_H
 #define MIXIO_BITS_H
 
 #include <stdint.h>
 
+/* What undoes it: nothing, AVX2, or GFNI. */
+enum { NOTHING, BY_AVX2, BY_GFNI };
+
 #if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
+#include "avx2.h"
+#include "gfni.h"
 
-#define GFNI __attribute__((target("avx512f,avx512bw,avx512vbmi,gfni")))
-
-static int can_unshuffle(void) {
+static int best_way(void) {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi") &&
-           __builtin_cpu_supports("gfni");
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("gfni"))
+        return BY_GFNI;
+    return __builtin_cpu_supports("avx2") ? BY_AVX2 : NOTHING;
 }
 
-/* 64 bytes of each of 8 rows -> for each 8 of those 64, all rows together: (8, 8 x 8) -> (8, 8 x 8) by eights. */
-GFNI static inline void turn_eights(const uint8_t *rows, int64_t row, __m512i out[8]) {
-    __m512i half[2][4];
-    for (int i = 0; i < 4; i++) {
-        __m512i first = _mm512_loadu_si512(rows + 2 * i * row), second = _mm512_loadu_si512(rows + (2 * i + 1) * row);
-        half[0][i] = _mm512_unpacklo_epi64(first, second);
-        half[1][i] = _mm512_unpackhi_epi64(first, second);
-    }
-    for (int odd = 0; odd < 2; odd++) {
-        const __m512i *q = half[odd];
-        __m512i a = _mm512_shuffle_i64x2(q[0], q[1], 0x88), b = _mm512_shuffle_i64x2(q[2], q[3], 0x88);
-        __m512i c = _mm512_shuffle_i64x2(q[0], q[1], 0xdd), d = _mm512_shuffle_i64x2(q[2], q[3], 0xdd);
-        out[odd] = _mm512_shuffle_i64x2(a, b, 0x88);
-        out[2 + odd] = _mm512_shuffle_i64x2(c, d, 0x88);
-        out[4 + odd] = _mm512_shuffle_i64x2(a, b, 0xdd);
-        out[6 + odd] = _mm512_shuffle_i64x2(c, d, 0xdd);
-    }
-}
-
-/* One byte of each of 512 voxels, from its eight rows; the last row comes first, as the instruction wants it. */
-GFNI static inline void turn_bits(const uint8_t *rows, int64_t row, __m512i out[8]) {
-    uint8_t order[64];
-    for (int i = 0; i < 64; i++) order[i] = (uint8_t)(8 * (7 - i % 8) + i / 8);
-    __m512i places = _mm512_loadu_si512(order), unit = _mm512_set1_epi64((long long)0x8040201008040201ULL);
-    turn_eights(rows, row, out);
-    for (int i = 0; i < 8; i++)
-        out[i] = _mm512_gf2p8affine_epi64_epi8(unit, _mm512_permutexvar_epi8(places, out[i]), 0);
-}
-
-/* 512 voxels of two bytes. */
-GFNI static inline void unshuffle_two(const uint8_t *rows, int64_t row, uint8_t *out) {
-    __m512i low[8], high[8];
-    uint8_t order[128];
-    for (int i = 0; i < 128; i++) order[i] = (uint8_t)(i % 2 * 64 + i / 2);
-    __m512i first = _mm512_loadu_si512(order), second = _mm512_loadu_si512(order + 64);
-    turn_bits(rows, row, low);
-    turn_bits(rows + 8 * row, row, high);
-    for (int i = 0; i < 8; i++) {
-        _mm512_storeu_si512(out + 128 * i, _mm512_permutex2var_epi8(low[i], first, high[i]));
-        _mm512_storeu_si512(out + 128 * i + 64, _mm512_permutex2var_epi8(low[i], second, high[i]));
-    }
-}
-
-/* 512 voxels of four bytes: pairs of bytes first, then pairs of pairs. */
-GFNI static inline void unshuffle_four(const uint8_t *rows, int64_t row, uint8_t *out) {
-    uint8_t low[1024], high[1024];
-    uint16_t order[64];
-    for (int i = 0; i < 64; i++) order[i] = (uint16_t)(i % 2 * 32 + i / 2);
-    __m512i first = _mm512_loadu_si512(order), second = _mm512_loadu_si512(order + 32);
-    unshuffle_two(rows, row, low);
-    unshuffle_two(rows + 16 * row, row, high);
-    for (int i = 0; i < 16; i++) {
-        __m512i a = _mm512_loadu_si512(low + 64 * i), b = _mm512_loadu_si512(high + 64 * i);
-        _mm512_storeu_si512(out + 128 * i, _mm512_permutex2var_epi16(a, first, b));
-        _mm512_storeu_si512(out + 128 * i + 64, _mm512_permutex2var_epi16(a, second, b));
-    }
-}
-
-/* Voxels `first` up to `last`, and up to 511 more on either side, of the `row` * 8 that are shuffled; row >= 64. */
-GFNI static void unshuffle(const uint8_t *rows, int64_t row, uint8_t *out, int64_t width, int64_t first,
-                           int64_t last) {
-    for (int64_t at = first / 8; at * 8 < last; at += 64) {
-        at = at > row - 64 ? row - 64 : at;
-        if (width == 2)
-            unshuffle_two(rows + at, row, out + at * 8 * width);
-        else
-            unshuffle_four(rows + at, row, out + at * 8 * width);
-    }
+/* Voxels `first` up to `last`, and some on either side, of the `row` * 8 of `width` 2 or 4 bytes; row >= 64. */
+static void unshuffle(int way, const uint8_t *rows, int64_t row, uint8_t *out, int64_t width, int64_t first,
+                      int64_t last) {
+    if (way == BY_GFNI)
+        gfni_unshuffle(rows, row, out, width, first, last);
+    else
+        avx2_unshuffle(rows, row, out, width, first, last);
 }
 
 #else
 
-static int can_unshuffle(void) { return 0; }
+static int best_way(void) { return NOTHING; }
 
-static void unshuffle(const uint8_t *rows, int64_t row, uint8_t *out, int64_t width, int64_t first, int64_t last) {
-    (void)rows, (void)row, (void)out, (void)width, (void)first, (void)last;
+static void unshuffle(int way, const uint8_t *rows, int64_t row, uint8_t *out, int64_t width, int64_t first,
+                      int64_t last) {
+    (void)way, (void)rows, (void)row, (void)out, (void)width, (void)first, (void)last;
 }
 
 #endif

@@ -41,7 +41,7 @@ static int is_ours(const Frame *frame, int64_t itemsize) {
     int flags = frame->bytes[2] & (STORED | BIT_SHUFFLED | FORMATS);
     int whole = frame->blocksize == frame->nbytes && frame->nbytes % (8 * itemsize) == 0;
     return flags == (BIT_SHUFFLED | LZ4) && (itemsize == 2 || itemsize == 4) && whole &&
-           frame->nbytes >= 512 * itemsize && can_unshuffle();
+           frame->nbytes >= 512 * itemsize && best_way() != NOTHING;
 }
 
 /* One stream, its length before it, to `size` bytes; returns where the next begins, NULL if it is not as it must be. */
@@ -75,7 +75,7 @@ static int decode(const Library *library, const Frame *frame, int64_t itemsize, 
                   uint8_t *voxels, uint8_t *rows) {
     if (is_ours(frame, itemsize)) {
         if (!shuffled(library, frame, itemsize, rows)) return 0;
-        unshuffle(rows, frame->nbytes / itemsize / 8, voxels, itemsize, first, last);
+        unshuffle(best_way(), rows, frame->nbytes / itemsize / 8, voxels, itemsize, first, last);
         return 1;
     }
     int64_t size = (last - first) * itemsize;

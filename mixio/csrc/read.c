@@ -251,8 +251,13 @@ void mixio_linear(const void *from, float *to, int64_t count, int64_t type, floa
     LINEAR[type](from, to, count, scale, offset);
 }
 
-/* Whether this processor has what bits.h needs. */
-int mixio_unshuffles(void) { return can_unshuffle(); }
+/* How this processor undoes the bit shuffle: 0 not at all, 1 by AVX2, 2 by GFNI. */
+int mixio_unshuffles(void) { return best_way(); }
+
+/* Undo it in one of the ways up to that, for all of `row` * 8 voxels of `width` bytes. */
+void mixio_unshuffle(int way, const uint8_t *rows, int64_t row, uint8_t *out, int64_t width) {
+    unshuffle(way, rows, row, out, width, 0, row * 8);
+}
 
 /* How many of the TYPES of native.py there are. */
 int mixio_types(void) { return (int)(sizeof LINEAR / sizeof LINEAR[0]); }
