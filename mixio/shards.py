@@ -157,9 +157,9 @@ class OpenShard:
             raise DamagedChunkError(f"{self.where}: truncated, a chunk at byte {start} is cut; convert it again")
         return data
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # `os` may be gone when the program ends
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            close(self._descriptor)
 
 
 class ShardCache:

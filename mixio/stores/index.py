@@ -218,5 +218,5 @@ class OpenFile:
         except OSError as error:
             raise StoreError(f"{self._where}: cannot be read ({error.strerror}); run `mixio verify`") from error
 
-    def __del__(self) -> None:
-        os.close(self._descriptor)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # `os` may be gone when the program ends
+        close(self._descriptor)
