@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from mixio.corners import CornerRule
 from mixio.damaged import DamagedVolumes
-from mixio.draws import NO_FLIP, Draw, Flip, key_of, volume_of
+from mixio.draws import NO_FLIP, Draw, Flip, key_of
 from mixio.errors import DamagedChunkError, InvalidArgument, TooManyFaults
 from mixio.normalize import Linear, Window, linear_of, window_of
 from mixio.patches import empty
+from mixio.pools import Pools
 from mixio.sources import MODALITIES
 from mixio.volume import Shape
 
@@ -76,22 +77,21 @@ class Crop:
 
 @dataclass(frozen=True)
 class Crops:
-    """Reads draws of a store's volumes, which `volumes` has by domain, at the corners that `rule` gives.
+    """Reads draws of a store's volumes at the corners that `rule` gives.
 
     `windows` maps a domain or a modality to the real values that become 0 and 1, in place of `window_of`. Where
     `faults` is given, what is damaged is noted there and replaced.
     """
 
     store: PatchStore
-    volumes: Mapping[str, Sequence[str]]
+    pools: Pools
     rule: CornerRule
     windows: Mapping[str, Window]
-    seed: int
     faults: DamagedVolumes | None = None
 
     def placed(self, draw: Draw) -> Draw:
         """The draw with its corner."""
-        stream = key_of(self.seed, "corner", draw.domain, draw.n)
+        stream = key_of(self.pools.seed, "corner", draw.domain, draw.n)
         return replace(draw, corner=self.rule.corner(stream, self.store.row(draw.volume), self.store.occupancy))
 
     def read(
@@ -126,9 +126,9 @@ class Crops:
 
     def _replaced(self, draw: Draw, out: NDArray[np.float32] | None, faults: DamagedVolumes) -> Crop:
         """The patch of a draw, or of the first volume later in its pass whose patch can be read."""
-        volumes, fault = self.volumes[draw.domain], ""
-        for later in range(len(volumes)):
-            volume = volumes[volume_of(self.seed, draw.domain, draw.n, len(volumes), later=later)]
+        volumes, fault = len(self.pools.members[draw.domain]), ""
+        for later in range(volumes):
+            volume = self.pools.volume(draw.domain, draw.n, later=later)
             try:
                 (crop,) = self._read([self.placed(replace(draw, volume=volume))], None if out is None else [out])
             except DamagedChunkError as error:
@@ -137,7 +137,7 @@ class Crops:
             else:
                 return replace(crop, fault=fault)
         raise TooManyFaults(
-            f"draw {draw.g} finds no undamaged patch in the {len(volumes)} volumes of {draw.domain!r}; "
+            f"draw {draw.g} finds no undamaged patch in the {volumes} volumes of {draw.domain!r}; "
             "run `mixio verify`, then convert them again"
         )
 

@@ -5,24 +5,25 @@ A sample is a function of g, the seeds and what is stored: not of rank, worker, 
 """
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
-from hashlib import blake2b
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from mixio.allocation import fingerprint
+from mixio.asked import Asked, MaxRepeats, OnCap, checked_on_cap, limits_of, patches_of
 from mixio.corners import Align, CornerRule
 from mixio.crops import Crop, Crops, PatchStore, checked_windows
 from mixio.damaged import DamagedVolumes
-from mixio.draws import Draw, augmentation_seed, flip_of, volume_of
-from mixio.errors import AllocationError, InvalidArgument, require
+from mixio.draws import Draw, augmentation_seed, flip_of
+from mixio.errors import InvalidArgument, require
 from mixio.late import Block, Stored
-from mixio.mixture import Mixture
+from mixio.mixture import Before, Mixture
 from mixio.normalize import Window
+from mixio.pools import Pools, members_of
 from mixio.sampler import MixtureSampler as MixtureSampler
+from mixio.units import Unit, amounts_of
 from mixio.volume import Shape
 
 try:
@@ -34,7 +35,6 @@ except ImportError as error:
 
 _NUMBERS = {"corner", "valid", "flip", "draw", "seed"}  # the columns of a batch that are tensors
 _ARRAYS = {"corner", "valid", "flip"}  # those that are tensors in a sample too
-_SPELLED_TOGETHER = 65_536
 
 
 class MixtureDataset(Dataset[Any]):
@@ -66,6 +66,14 @@ class MixtureDataset(Dataset[Any]):
     `MixioWarning`; after `max_faults` damaged volumes, counted by each process for itself, or where a domain has
     nothing left, `TooManyFaults`. `Ledger` reports what was replaced.
 
+    `unit` says what the mixture's shares are of: patches; "volumes" that are visited; or "voxels" that are no padding,
+    for which the shape of every volume is looked at once. `patches_per_volume`, one number or one for each domain, is
+    how many patches of a volume a pass reads, within a window of the domain's draws, so that what is fetched of it from
+    afar serves all of them. `subsets` has the number of volumes that a domain draws from, the first ones in an order of
+    the seed's: {"head-pet": 40} are among {"head-pet": 80}. `max_repeats`, one number or one for each domain, is how
+    often a volume's patches may be read over; what happens then is `on_cap`: "raise" when the sampler is asked for more
+    draws, "stop" there, or "redistribute" the domain's share among the others. `mixture` is what results.
+
     Any g of at least 0 can be drawn; `len` is the number of volumes in the domains that are drawn from.
     """
 
@@ -78,6 +86,11 @@ class MixtureDataset(Dataset[Any]):
         seed: int = 0,
         transform: Callable[[Any], Any] | None = None,
         split: str = "train",
+        unit: Unit = "patches",
+        patches_per_volume: int | Mapping[str, int] = 1,
+        subsets: Mapping[str, int] | None = None,
+        max_repeats: MaxRepeats = None,
+        on_cap: OnCap = "raise",
         foreground: float = 0.0,
         align: Align = None,
         flip: bool | Sequence[int] = False,
@@ -86,12 +99,15 @@ class MixtureDataset(Dataset[Any]):
         max_faults: int = 100,
     ) -> None:
         self.source = source
-        self.mixture = mixture
         self.patch_size = _patch_size(patch_size)
         self.seed = operator.index(seed)
         self.transform = transform
         self.split = split
-        self.volumes = _volumes(source, mixture, split)
+        members = members_of(source, mixture.drawn, split, subsets=subsets or {}, seed=self.seed)
+        self.pools = Pools(members, self.seed, patches_of(patches_per_volume, members), mixture.window)
+        limits = limits_of(max_repeats, self.pools)
+        self._asked = Asked(mixture, self._amounts(unit), limits, checked_on_cap(on_cap))
+        self.mixture = self._asked.mixture()
         self.corners = CornerRule(self.patch_size, align, foreground)
         self.flip = _flip_axes(flip)
         self.replaces = _replaces(on_fault)
@@ -99,14 +115,31 @@ class MixtureDataset(Dataset[Any]):
         if not isinstance(source, Mapping):
             faults = DamagedVolumes(max_faults) if self.replaces else None
             windows = checked_windows(windows or {}, source.domains)
-            self.crops = Crops(source, self.volumes, self.corners, windows, self.seed, faults)
-        elif foreground or windows or align is not None or self.flip or self.replaces:
+            self.crops = Crops(source, self.pools, self.corners, windows, faults)
+        elif foreground or windows or align is not None or self.flip or self.replaces or patches_per_volume != 1:
             raise InvalidArgument(
-                "foreground, align, flip, windows and on_fault need a store; members of a dictionary give whole items"
+                "foreground, align, flip, windows, patches_per_volume and on_fault need a store; "
+                "members of a dictionary give whole items"
             )
 
     def __len__(self) -> int:
-        return sum(len(volumes) for volumes in self.volumes.values())
+        return len(self.pools)
+
+    @property
+    def volumes(self) -> Mapping[str, Sequence[Any]]:
+        """What each domain draws from: names in the store, or indices into the member of that name."""
+        return self.pools.members
+
+    def available(self, num_samples: int) -> int:
+        """How many of so many draws there are, as `max_repeats` and `on_cap` have it."""
+        return self._asked.available(self.mixture, num_samples)
+
+    def go_on_after(self, before: Before) -> None:
+        """Draw the rest of a run of which other mixtures have drawn what `before` says (`Mixture.taken`).
+
+        Copies of this data set that worker processes hold do not learn of it.
+        """
+        self.mixture = self._asked.mixture(before)
 
     def plan(self, g: int) -> Draw:
         """What draw g is, from g, the seeds and the manifest; also the occupancy where foreground is asked for.
@@ -166,8 +199,7 @@ class MixtureDataset(Dataset[Any]):
     def _draw(self, g: int) -> Draw:
         g = operator.index(g)
         domain, n = self.mixture.locate(g)
-        volumes = self.volumes[domain]
-        volume = volumes[volume_of(self.seed, domain, n, len(volumes))]
+        volume = self.pools.volume(domain, n)
         flip = flip_of(self.seed, domain, n, self.flip)
         return Draw(g, domain, n, volume, None, augmentation_seed(self.seed, domain, n), flip)
 
@@ -211,21 +243,24 @@ class MixtureDataset(Dataset[Any]):
     def fingerprint(self) -> dict[str, Any]:
         """What decides which patch draw g is, part by part, so that a difference can be named."""
         return {
-            "mixture": self.mixture.fingerprint,
+            "mixture": self._asked.given.fingerprint,
             "seed": self.seed,
             "patch size": list(self.patch_size),
             "foreground": self.corners.foreground,
             "align": self.corners.recorded,
             "flip": list(self.flip) or None,
-            "volumes": self._volumes_digest,
+            "patches per volume": fingerprint(self.pools.patches) if set(self.pools.patches.values()) != {1} else None,
+            "unit or caps": self._asked.fingerprint,
+            "volumes": self.pools.digest,
         }
 
-    @cached_property
-    def _volumes_digest(self) -> str:
-        digest = blake2b(digest_size=8)
-        for piece in _spelled(self.volumes):
-            digest.update(piece.encode())
-        return digest.hexdigest()
+    def _amounts(self, unit: Unit) -> dict[str, float]:
+        source, pools = self.source, self.pools
+        if isinstance(source, Mapping):
+            if unit != "patches":
+                raise InvalidArgument("shares of volumes or voxels need a store; items of a dictionary are all alike")
+            return {}
+        return amounts_of(unit, pools.members, patches=pools.patches, size=self.patch_size, row_of=source.row)
 
 
 def _patch_size(size: int | Sequence[int]) -> Shape:
@@ -256,53 +291,8 @@ def _replaces(on_fault: str) -> bool:
     return on_fault == "replace"
 
 
-def _domains(source: PatchStore | Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(sorted(source)) if isinstance(source, Mapping) else source.domains
-
-
-def _volumes(source: PatchStore | Mapping[str, Any], mixture: Mixture, split: str) -> dict[str, Sequence[Any]]:
-    """What each domain draws from: names of the store's volumes, or indices into the member of that name."""
-    domains = _domains(source)
-    volumes: dict[str, Sequence[Any]] = {}
-    for domain, share in mixture.shares.items():
-        if not share:
-            continue
-        if domain not in domains:
-            raise AllocationError(
-                f"{domain!r} has share {share:.6g} but the data has only {list(domains)}; "
-                "add volumes of it, or give it share 0"
-            )
-        if isinstance(source, Mapping):
-            volumes[domain], nothing = range(len(source[domain])), "its data set is empty"
-        else:
-            volumes[domain], nothing = source.volumes(domain, split), f"no volume in split {split!r}"
-        if not volumes[domain]:
-            raise AllocationError(
-                f"{domain!r} has share {share:.6g} but {nothing}; add volumes of it, or give it share 0"
-            )
-    return volumes
-
-
 def _tags(draw: Draw) -> dict[str, Any]:
     return {"domain": draw.domain, "draw": draw.g, "seed": draw.seed}
-
-
-def _spelled(volumes: Mapping[str, Sequence[Any]]) -> Iterator[str]:
-    """`repr(sorted(volumes.items()))`, every sequence but a range as a list, bit by bit: they may be millions."""
-    yield "["
-    for number, (domain, members) in enumerate(sorted(volumes.items())):
-        yield f"{', ' if number else ''}({domain!r}, "
-        if isinstance(members, range):
-            yield repr(members)
-        else:
-            spelled, comma = map(repr, members), ""
-            yield "["
-            while some := ", ".join(islice(spelled, _SPELLED_TOGETHER)):
-                yield comma + some
-                comma = ", "
-            yield "]"
-        yield ")"
-    yield "]"
 
 
 def _tagged(item: Any, tags: dict[str, Any]) -> Any:

@@ -15,6 +15,9 @@ from hashlib import blake2b
 from math import isqrt
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mixio.volume import Shape
 
 GOLDEN = 0x9E3779B97F4A7C15
@@ -77,13 +80,60 @@ def permute(index: int, size: int, key: int) -> int:
             return index
 
 
-def volume_of(seed: int, domain: str, n: int, volumes: int, *, later: int = 0) -> int:
+def permute_many(size: int, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """All of [0, size) in the order of each key, (len(keys), size), as `permute` gives them."""
+    a = isqrt(size - 1) + 1
+    b = -(-size // a)
+    index = np.broadcast_to(np.arange(size, dtype=np.uint64), (len(keys), size)).copy()
+    key = np.broadcast_to(keys[:, None], index.shape)
+    index = _fed(index, key, a, b)
+    while (outside := index >= size).any():
+        index[outside] = _fed(index[outside], key[outside], a, b)
+    return index.astype(np.int64)
+
+
+def _fed(index: NDArray[np.uint64], key: NDArray[np.uint64], a: int, b: int) -> NDArray[np.uint64]:
+    """Once through the network; sums of 64 bits wrap around, which `mix64` does as well."""
+    golden, rows = np.uint64(GOLDEN), np.uint64(a)
+    right, left = index // rows, _modulo(index, a)
+    for offset in (key, key + np.uint64(2 * GOLDEN & _MASK)):
+        left = _modulo(left + _modulo(_mixed(offset + right), a), a)
+        right = _modulo(right + _modulo(_mixed(offset + golden + left), b), b)
+    return right * rows + left
+
+
+def _modulo(value: NDArray[np.uint64], number: int) -> NDArray[np.uint64]:
+    return value & np.uint64(number - 1) if number & (number - 1) == 0 else value % np.uint64(number)
+
+
+def _mixed(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    value = value + np.uint64(GOLDEN)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def volume_of(
+    seed: int, domain: str, n: int, volumes: int, *, patches: int = 1, window: int = 64, later: int = 0
+) -> int:
     """Which of a domain's volumes its n-th draw reads: passes over all, each in an order of its own.
 
-    Or, with `later`, the one that comes so many places later in that pass, round from its end to its beginning.
+    A pass reads `patches` of each volume. Those of a volume lie within `window` of the domain's draws, mixed with those
+    of the volumes that are its neighbours in the pass. With `later`, the volume that comes so many places later in that
+    pass, round from its end to its beginning.
     """
-    number, position = divmod(n, volumes)
+    number, rest = divmod(n, volumes * patches)
+    position = rest if patches == 1 else _visit(seed, domain, number, rest, volumes, patches, window)
     return permute((position + later) % volumes, volumes, key_of(seed, "volume", domain, number))
+
+
+def _visit(seed: int, domain: str, number: int, rest: int, volumes: int, patches: int, window: int) -> int:
+    """The place in its pass of the volume that the pass's `rest`-th draw reads."""
+    group = max(1, window // patches)  # volumes whose patches are mixed with each other
+    block, place = divmod(rest, group * patches)
+    members = min(group, volumes - block * group)
+    key = key_of(seed, "visit", domain, number * -(-volumes // group) + block)
+    return block * group + permute(place, members * patches, key) % members
 
 
 def augmentation_seed(seed: int, domain: str, n: int) -> int:

@@ -12,6 +12,7 @@
     │   │   └── MissingShardError    a file or object with stored bytes that is not there
     │   └── TooManyFaults        more damaged volumes than a run may meet
     ├── AllocationError      shares that cannot be drawn from; also a ValueError
+    │   └── MixtureEnded         a draw after the last one
     ├── RunLogError          a run log or run table that cannot be read; also a ValueError
     ├── FitError             too little data for the law asked for; also a ValueError
     └── MissingExtraError    an optional dependency that is not installed; also an ImportError
@@ -88,6 +89,10 @@ class TooManyFaults(StoreError):
 
 class AllocationError(MixioError, ValueError):
     """Shares that cannot be drawn from."""
+
+
+class MixtureEnded(AllocationError):
+    """A draw after the last one that a mixture has."""
 
 
 class RunLogError(MixioError, ValueError):

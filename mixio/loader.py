@@ -11,7 +11,6 @@ is assembled in the memory that the model gets, while a `DataLoader` copies it b
 lock, as most transforms and other people's data sets do, is faster in a `DataLoader` with workers.
 """
 
-import copy
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -83,7 +82,7 @@ class MixtureLoader:
         self._progress = _Progress(self.sampler)
 
     def __iter__(self) -> "_Batches":
-        self._progress = _Progress(copy.copy(self.sampler))
+        self._progress = _Progress(self.sampler.copy())
         return _Batches(self, self._progress)
 
     def __len__(self) -> int:
@@ -106,12 +105,13 @@ class MixtureLoader:
         """
         return self._progress.state()
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any], *, allow_change: bool = False) -> None:
         """Go on where a run stopped, with any world size, batch size and threads; refuses the state of other draws.
 
-        What is being iterated over goes on as it was; the next iteration begins there.
+        What is being iterated over goes on as it was; the next iteration begins there. With `allow_change`, see
+        `MixtureSampler.load_state_dict`; then nothing may have been iterated over.
         """
-        self.sampler.load_state_dict(state)
+        self.sampler.load_state_dict(state, allow_change=allow_change)
         self._progress = _Progress(self.sampler)
 
 

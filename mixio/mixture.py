@@ -1,15 +1,13 @@
 """Which domain is draw g, and the how-manyth of that domain: a pure function of integers.
 
-The K domains of positive share are the leaves, in order of name, of a balanced binary tree. A node whose
-left half has the share a of what arrives there sends floor(m*a + 1/2) of its first m arrivals to the left.
-Arrival m goes left exactly when that number steps between m and m + 1, and the number is its number there.
-So one walk from the root to a leaf answers both questions, with no state and no random generator.
-
-Nested floors alone are periodic, and a stride of ranks could see one domain only. So g first changes
-places inside its window of draws, by a bijection keyed with the seed and the window's number.
+The K domains of positive share are the leaves, in order of name, of a balanced binary tree of nested floors (see
+`mixio.tree`): one walk from the root to a leaf says where arrival m goes, with no state and no random generator.
+Nested floors alone are periodic, and a stride of ranks could see one domain only. So g first changes places inside its
+window of draws, by a bijection keyed with the seed and the window's number.
 
 Theorem. After any whole number of windows, n draws in all, each domain of share w was drawn n*w times to
-within ceil(log2 K)/2; for K <= 64 that is less than 3, however large n.
+within ceil(log2 K)/2; for K <= 64 that is less than 3, however large n. So any run of whole windows holds n*w draws of
+it to within ceil(log2 K).
 Proof. A window is permuted within itself, so n draws are the tree's first n arrivals. Let e be the
 distance of a node's arrivals m from n times its share; e = 0 at the root. Its left child, of share a, gets
 m*a + d with |d| <= 1/2, which is within a*e + 1/2 of its due; its right child gets m*(1-a) - d, within
@@ -19,118 +17,231 @@ never added: either a < 1, or a = 1 and d = 0. So from two levels on the bound i
 Inside a window a domain may stray further, by what that window holds of it. Shares are held to 62 binary
 places: at n = 10^12 that moves n*w by less than 10^-6.
 
+Where shares change in the course of a run, each segment is such a sequence of its own, and the domains' numbers go on:
+no draw is skipped, none comes twice. Every segment adds its own bound to how far a domain is from its due.
+
     >>> mixture = Mixture({"abdomen-ct": 0.6, "brain-t1": 0.4})
     >>> mixture.counts(640)
     {'abdomen-ct': 384, 'brain-t1': 256}
+    >>> Mixture([(0, {"abdomen-ct": 1.0}), (64, {"brain-t1": 1.0})]).counts(100)
+    {'abdomen-ct': 64, 'brain-t1': 36}
 """
 
 import operator
 import os
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any
 
-from mixio.allocation import Allocation, check_shares, fingerprint
-from mixio.draws import key_of, permute
-from mixio.errors import InvalidArgument
+import numpy as np
+from numpy.typing import NDArray
 
-_BITS = 62
-_HALF = 1 << (_BITS - 1)
+from mixio.allocation import check_shares, fingerprint
+from mixio.errors import InvalidArgument, MixioError, MixtureEnded
+from mixio.segment import LARGEST_WINDOW, Segment, segments_of
+from mixio.taken import Taken
+from mixio.weights import read_shares
 
-# A leaf is a domain; a node is the left share in units of 2^-62, then its two halves.
-_Node: TypeAlias = "str | tuple[int, _Node, _Node]"
+Shares = Mapping[str, float]
+Before = Mapping[str, int | Sequence[int]]
 
 
-@dataclass(frozen=True, repr=False)
 class Mixture:
-    """An endless sequence of draws from domains in given shares, open at any place.
+    """A sequence of draws from domains in given shares, open at any place; it does not change.
 
-    `shares` sum to 1 within 1e-6 and are then normalised; a domain of share 0 is never drawn. `seed` moves
-    the order inside each window of `window` draws, never its composition. A window of 1 is not shuffled;
-    one of at least the global batch lets no rank see a pattern.
+    `shares` sum to 1 within 1e-6 and are then normalised; a domain of share 0 is not drawn. Shares that change in the
+    course of the run are given as a list of (first draw, shares), the first of them from draw 0 on. `seed` moves the
+    order inside each window of `window` draws, never its composition. A window of 1 is not shuffled; one of at least
+    the global batch lets no rank see a pattern. Where shares change, the window is cut.
+
+    `before` says what other mixtures have drawn already, as their `taken` returns it: this one begins after that. There
+    is nothing from draw `end` on, if that is given.
     """
 
-    shares: Mapping[str, float]
-    _: KW_ONLY
-    seed: int = 0
-    window: int = 64
-    _tree: _Node = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        for option in ("seed", "window"):
-            object.__setattr__(self, option, operator.index(getattr(self, option)))
-        if self.window < 1:
-            raise InvalidArgument(f"window must be at least 1 draw, got {self.window}; 1 means no shuffle")
-        exact = {domain: Fraction(share) for domain, share in check_shares(self.shares).items()}
-        total = sum(exact.values())
-        drawn = [(domain, share) for domain, share in exact.items() if share]
-        object.__setattr__(self, "shares", {domain: float(share / total) for domain, share in exact.items()})
-        object.__setattr__(self, "_tree", _tree(drawn))
+    def __init__(
+        self,
+        shares: Shares | Sequence[tuple[int, Shares]],
+        *,
+        seed: int = 0,
+        window: int = 64,
+        before: Before | None = None,
+        end: int | None = None,
+    ) -> None:
+        self.seed, self.window = operator.index(seed), operator.index(window)
+        if not 1 <= self.window <= LARGEST_WINDOW:
+            raise InvalidArgument(
+                f"window must be from 1 draw to {LARGEST_WINDOW}, got {self.window}; 1 means no shuffle"
+            )
+        taken = {domain: Taken.of(value, domain) for domain, value in sorted((before or {}).items())}
+        self.before: dict[str, int | list[int]] = {domain: one.plain for domain, one in taken.items()}
+        self.start = sum(one.count for one in taken.values())
+        """The first draw of this mixture."""
+        self.schedule = _schedule(shares, self.start)
+        """What shares are in force, from which draw on."""
+        self.end = None if end is None else _count(end, "the end of a mixture")
+        named = [domain for _, each in self.schedule for domain in each]
+        self.domains: tuple[str, ...] = tuple(sorted({*taken, *named}))
+        """All domains by name, those of share 0 included."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, seed: int = 0, window: int = 64) -> "Mixture":
-        """The mixture of an allocation.json."""
-        return cls(Allocation.load(path).shares, seed=seed, window=window)
+        """The mixture of an allocation.json, or of another tool's list of weights (see `mixio.weights`)."""
+        return cls(read_shares(path), seed=seed, window=window)
 
     @property
-    def domains(self) -> tuple[str, ...]:
-        """All domains by name, those of share 0 included."""
-        return tuple(self.shares)
+    def shares(self) -> Shares:
+        """The shares of the last segment, which stay."""
+        return self.schedule[-1][1]
+
+    @property
+    def drawn(self) -> dict[str, float]:
+        """The domains that have a share above 0 at some time, and the largest that they have."""
+        most = {domain: max(shares.get(domain, 0.0) for _, shares in self.schedule) for domain in self.domains}
+        return {domain: share for domain, share in most.items() if share}
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hex characters; two mixtures of one fingerprint draw the same sequence."""
-        return fingerprint({"shares": self.shares, "seed": self.seed, "window": self.window})
+        parts: dict[str, Any] = {"seed": self.seed, "window": self.window}
+        parts |= {"shares": self.shares} if len(self.schedule) == 1 else {"schedule": self.schedule}
+        parts |= {"before": self.before} if self.before else {}
+        parts |= {"end": self.end} if self.end is not None else {}
+        return fingerprint(parts)
+
+    def after(self, before: Before) -> "Mixture":
+        """This mixture as the rest of a run in which others have drawn what `before` says."""
+        start = sum(Taken.of(value, domain).count for domain, value in before.items())
+        rest = [(first, shares) for first, shares in self.schedule if first > start]
+        schedule = [(start, self.shares_at(start)), *rest]
+        return Mixture(schedule, seed=self.seed, window=self.window, before=before, end=self.end)
+
+    def shares_at(self, g: int) -> Shares:
+        """The shares that are in force at draw g."""
+        return self.schedule[max(bisect_right(self._starts, g) - 1, 0)][1]
 
     def locate(self, g: int) -> tuple[str, int]:
-        """The domain of draw g and the number of earlier draws from it; O(log K)."""
-        g = _count(g, "a draw")
-        window, place = divmod(g, self.window)
-        m = g - place + permute(place, self.window, key_of(self.seed, "window", "", window))
-        node = self._tree
-        while not isinstance(node, str):
-            share, left, right = node
-            before = m * share + _HALF
-            goes_left = (before + share) >> _BITS > before >> _BITS
-            node, m = (left, before >> _BITS) if goes_left else (right, m - (before >> _BITS))
-        return node, m
+        """The domain of draw g and the draw's number in it; O(log K).
+
+        The numbers that a window has of a domain are consecutive and come in shuffled order, but in order where the
+        window is cut by the next segment or the end. `MixtureEnded` from `end` on.
+        """
+        g = operator.index(g)
+        if g < self.start or (self.end is not None and g >= self.end):
+            self._draw(g)
+        segments = self._segments
+        segment = segments[0] if len(segments) == 1 else self._segment(g)
+        leaf, number = segment.locate(g)
+        return self.domains[leaf], number
+
+    def locate_many(self, start: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The same of `count` draws from `start` on, below 2^62: places in `domains`, and numbers."""
+        start, count = self._draw(start), _count(count, "a number of draws")
+        if count:
+            self._draw(start + count - 1)
+        pieces = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+        ends = [*self._starts[1:], start + count]
+        for segment, end in zip(self._segments, ends, strict=True):
+            first, last = max(start, segment.start), min(end, start + count)
+            if first < last:
+                pieces += segment.locate_many(first, last - first)
+        leaves, numbers = zip(*pieces, strict=True)
+        return np.concatenate(leaves), np.concatenate(numbers)
 
     def counts(self, n: int) -> dict[str, int]:
         """How often each domain is among the first n draws; O(K) plus a walk through the last window."""
+        return {domain: taken.count for domain, taken in zip(self.domains, self._taken(n), strict=True)}
+
+    def taken(self, n: int) -> dict[str, int | list[int]]:
+        """Which numbers of each domain the first n draws have, in plain values, for the `before` of another mixture.
+
+        That is how many; or, where n cuts a window so that numbers are left out, the first of these, and a bit for each
+        number from there on that is not.
+        """
+        return {domain: taken.plain for domain, taken in zip(self.domains, self._taken(n), strict=True)}
+
+    def draw_after(self, domain: str, count: int) -> int | None:
+        """The first draw of a domain before which it has been drawn `count` times or more; None if there is none."""
+        leaf, ends = self.domains.index(domain), [*self._starts[1:], self.end]
+        for segment, end in zip(self._segments, ends, strict=True):
+            g = segment.draw_after(leaf, count)
+            if g is not None and (end is None or g < end):
+                return g
+        return None
+
+    def _taken(self, n: int) -> list[Taken]:
         n = _count(n, "a number of draws")
-        whole = n - n % self.window
-        counts = dict.fromkeys(self.shares, 0)
-        halves = [(self._tree, whole)]
-        while halves:
-            node, m = halves.pop()
-            if isinstance(node, str):
-                counts[node] = m
-            else:
-                share, left, right = node
-                to_left = (m * share + _HALF) >> _BITS
-                halves += [(left, to_left), (right, m - to_left)]
-        for g in range(whole, n):
-            counts[self.locate(g)[0]] += 1
-        return counts
+        if n < self.start:
+            raise InvalidArgument(f"the first {self.start} draws were made by another mixture; asked for {n} of them")
+        if self.end is not None and n > self.end:
+            raise MixtureEnded(f"this mixture ends after {self.end} draws; asked for the first {n}")
+        return self._segment(max(n - 1, self.start)).taken(n)
+
+    def _draw(self, g: int) -> int:
+        g = _count(g, "a draw")
+        if g < self.start:
+            raise InvalidArgument(f"draw {g} was made by another mixture; this one begins with draw {self.start}")
+        if self.end is not None and g >= self.end:
+            raise MixtureEnded(f"there is no draw {g}: this mixture ends after {self.end} draws")
+        return g
+
+    def _segment(self, g: int) -> Segment:
+        return self._segments[bisect_right(self._starts, g) - 1]
+
+    @cached_property
+    def _segments(self) -> list[Segment]:
+        before = [Taken.of(self.before.get(domain, 0), domain) for domain in self.domains]
+        return segments_of(self.schedule, self.domains, before, seed=self.seed, window=self.window, end=self.end)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [start for start, _ in self.schedule]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mixture) and self.fingerprint == other.fingerprint
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self.schedule, self.seed, self.window, self.before, self.end)
+
     def __repr__(self) -> str:
-        shares = ", ".join(f"{domain}: {share:.3g}" for domain, share in self.shares.items() if share)
-        return f"Mixture({shares}; seed={self.seed}, window={self.window})"
+        parts = []
+        for start, shares in self.schedule:
+            named = ", ".join(f"{domain}: {share:.3g}" for domain, share in shares.items() if share)
+            parts.append(f"from {start} {named}" if start else named)
+        end = "" if self.end is None else f", end={self.end}"
+        return f"Mixture({'; '.join(parts)}; seed={self.seed}, window={self.window}{end})"
 
 
-def _tree(leaves: Sequence[tuple[str, Fraction]]) -> _Node:
-    """Halve the leaves until one is left; depth ceil(log2 K)."""
-    if len(leaves) == 1:
-        return leaves[0][0]
-    middle = len(leaves) // 2
-    left, right = leaves[:middle], leaves[middle:]
-    left_share = sum(share for _, share in left) / sum(share for _, share in leaves)
-    return round(left_share * 2**_BITS), _tree(left), _tree(right)
+def _again(schedule: Any, seed: int, window: int, before: Any, end: int | None) -> Mixture:
+    return Mixture(schedule, seed=seed, window=window, before=before, end=end)
+
+
+def _schedule(shares: object, start: int) -> tuple[tuple[int, dict[str, float]], ...]:
+    """Shares or a list of (first draw, shares), checked: by first draw, normalised."""
+    if isinstance(shares, Mapping) or not isinstance(shares, Sequence):
+        return ((start, _normalised(check_shares(shares))),)
+    try:
+        schedule = [(operator.index(first), check_shares(each)) for first, each in shares]
+    except (TypeError, ValueError) as error:
+        if isinstance(error, MixioError):
+            raise
+        raise InvalidArgument(f"a schedule is a list of (first draw, shares), got {shares!r}") from error
+    firsts = [first for first, _ in schedule]
+    if firsts[:1] != [start] or firsts != sorted(set(firsts)):
+        raise InvalidArgument(f"a schedule begins with draw {start} and goes on to later ones, got {firsts}")
+    return tuple((first, _normalised(each)) for first, each in schedule)
+
+
+def _normalised(shares: Mapping[str, float]) -> dict[str, float]:
+    """Shares that sum to 1 as nearly as floats can; those that do so already stay as they are."""
+    total = sum(map(Fraction, shares.values()), Fraction())
+    if abs(total - 1) <= Fraction(1, 2**52):
+        return dict(shares)
+    return {domain: float(Fraction(share) / total) for domain, share in shares.items()}
 
 
 def _count(value: int, what: str) -> int:

@@ -7,11 +7,15 @@ The position of a whole run is one integer, and a run may go on with another num
 batch, and read exactly the draws that are left.
 """
 
+import copy
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from mixio.allocation import Allocation
 from mixio.errors import InvalidArgument, require
+from mixio.mixture import Before, Mixture
+from mixio.taken import Taken
 
 try:
     import torch
@@ -20,14 +24,19 @@ try:
 except ImportError as error:
     raise require("torch", "torch") from error
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+_KNOWN = (1, 2)
 
 
-class Fingerprinted(Protocol):
-    """A map-style data set that says, part by part, what decides which sample draw g is."""
+class Drawn(Protocol):
+    """A map-style data set of draws; `fingerprint` says, part by part, what decides which sample draw g is."""
+
+    mixture: Mixture
 
     @property
     def fingerprint(self) -> dict[str, Any]: ...
+    def available(self, num_samples: int) -> int: ...
+    def go_on_after(self, before: Before) -> None: ...
     def __len__(self) -> int: ...
     def __getitem__(self, g: int) -> Any: ...
 
@@ -44,17 +53,18 @@ class MixtureSampler(DistributedSampler[int]):
     there, the attribute `num_samples` and `len` count one rank's draws, here those from the position on.
     """
 
-    dataset: Fingerprinted  # type: ignore[assignment]
+    dataset: Drawn  # type: ignore[assignment]
 
     def __init__(
         self,
-        dataset: Fingerprinted,
+        dataset: Drawn,
         *,
         num_samples: int,
         batch_size: int,
         rank: int | None = None,
         num_replicas: int | None = None,
     ) -> None:
+        asked, num_samples = num_samples, dataset.available(num_samples)
         rank = _rank() if rank is None else rank
         num_replicas = _world_size() if num_replicas is None else num_replicas
         if not 0 <= rank < num_replicas:
@@ -69,11 +79,18 @@ class MixtureSampler(DistributedSampler[int]):
         # DistributedSampler is typed for torch's own class; it only counts and asks for the length.
         super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=False, drop_last=True)  # type: ignore[arg-type]
         self.batch_size = batch_size
-        self.total = num_samples
+        self.asked, self.total = asked, num_samples
+        self._changes: list[Any] = []
+        self._has_begun = False
         self._move_to(0)
 
+    def copy(self) -> "MixtureSampler":
+        """One that goes on from the same position and counts for itself; this one has begun, as if it were iterated."""
+        self._has_begun = True
+        return copy.copy(self)
+
     def __iter__(self) -> Iterator[int]:
-        self._handed = 0
+        self._handed, self._has_begun = 0, True
         step = self.num_replicas * self.batch_size
         first = self.start + self.rank * self.batch_size
         for begin in range(first, first + self.num_samples * self.num_replicas, step):
@@ -94,26 +111,56 @@ class MixtureSampler(DistributedSampler[int]):
         if consumed is None:
             consumed = self.start + self._handed // self.batch_size * self.batch_size * self.num_replicas
         self._check(consumed)
-        return {
+        mixture = self.dataset.mixture
+        state = {
             "schema_version": SCHEMA_VERSION,
             "consumed": consumed,
+            "taken": mixture.taken(consumed),
             "fingerprint": self.dataset.fingerprint,
+            "allocation": Allocation(mixture.shares_at(consumed)).fingerprint,
         }
+        return state | ({"before": mixture.before, "changes": self._changes} if mixture.before else {})
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where a run stopped, with any world size and batch size; refuses the state of other draws."""
-        if state.get("schema_version") != SCHEMA_VERSION:
+    def load_state_dict(self, state: Mapping[str, Any], *, allow_change: bool = False) -> None:
+        """Go on where a run stopped, with any world size and batch size.
+
+        The state of another mixture, seed or store is refused, with what differs. With `allow_change` it is taken: this
+        data set's draws go on from there, each domain's with the first that has not been drawn, and `changes` of the
+        state to come tell it. Of a domain whose volumes are others now, the order is another one. Load before
+        iterating: workers that have begun keep the draws as they were.
+        """
+        if state.get("schema_version") not in _KNOWN:
             version = state.get("schema_version")
-            raise InvalidArgument(f"sampler state has schema_version {version!r}, expected {SCHEMA_VERSION}")
+            raise InvalidArgument(f"sampler state has schema_version {version!r}, expected one of {_KNOWN}")
         ours, theirs = self.dataset.fingerprint, state.get("fingerprint", {})
         differing = [part for part in ours if ours[part] != theirs.get(part)]
-        if differing:
+        if differing and not allow_change:
             raise InvalidArgument(
                 f"the saved state differs from this data set in {' and '.join(differing)}; "
-                "build the data set as it was then, or start a new run without the state"
+                "build the data set as it was then, start a new run without the state, or go on with the draws of this "
+                "data set by allow_change=True"
             )
-        self._check(state["consumed"])
-        self._move_to(state["consumed"])
+        consumed, changes = state["consumed"], list(state.get("changes", ()))
+        if differing and "taken" not in state:
+            raise InvalidArgument(
+                "a state of schema_version 1 does not say what was drawn; build the data set as it was"
+            )
+        self._go_on_after(state["taken"] if differing else state.get("before", {}))
+        self._changes = [*changes, {"draw": consumed, "in": differing}] if differing else changes
+        self._check(consumed)
+        self._move_to(consumed)
+
+    def _go_on_after(self, before: Before) -> None:
+        before = {domain: Taken.of(value, domain).plain for domain, value in before.items()}
+        if before == self.dataset.mixture.before:
+            return
+        if self._has_begun:
+            raise InvalidArgument(
+                "this state changes what is drawn, which workers that have begun would not learn of; "
+                "load it before iterating, into a sampler that is new"
+            )
+        self.dataset.go_on_after(before)
+        self.total = self.dataset.available(self.asked)
 
     def _move_to(self, consumed: int) -> None:
         self.start = consumed

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, default_collate
 
 import mixio
-from mixio.dataset import MixtureDataset, _spelled
+from mixio.dataset import MixtureDataset
 from mixio.draws import volume_of
 from mixio.errors import AllocationError, InvalidArgument
 from mixio.mixture import Mixture
@@ -173,11 +173,6 @@ def test_it_survives_pickling(small_store):
     assert copy.fingerprint == dataset.fingerprint
 
 
-@given(st.dictionaries(st.text(max_size=3), st.lists(st.text(max_size=3)) | st.integers(0, 9).map(range), max_size=4))
-def test_volumes_are_spelled_as_python_prints_them(volumes):
-    assert "".join(_spelled(volumes)) == repr(sorted(volumes.items()))
-
-
 def test_the_fingerprint_is_that_of_the_names_as_lists(small_store):
     dataset = of_store(small_store)
     names = {domain: small_store.names(domain, "train") for domain in SHARES}
@@ -243,7 +238,9 @@ def test_a_domain_without_volumes_in_the_split_is_refused(small_store):
 
 def test_store_options_are_refused_for_a_dictionary():
     for option in ({"foreground": 0.5}, {"flip": True}):
-        with pytest.raises(InvalidArgument, match="foreground, align, flip, windows and on_fault need a store"):
+        with pytest.raises(
+            InvalidArgument, match="foreground, align, flip, windows, patches_per_volume and on_fault need a store"
+        ):
             of_lists(**option)
 
 

@@ -132,6 +132,18 @@ def test_its_state_and_that_of_the_sampler_are_one(small_store):
         loader_of(of_store(small_store, seed=1)).load_state_dict(loader.state_dict())
 
 
+def test_a_change_is_allowed_until_iterating_has_begun(small_store):
+    state = of_run(of_store(small_store), 0, 1, 3, 30).state_dict(consumed=12)
+    loader = loader_of(of_store(small_store, seed=1))
+    loader.load_state_dict(state, allow_change=True)
+    batches = iter(loader)
+    assert next(batches)["draw"].tolist() == [12, 13, 14]
+    assert loader.state_dict()["changes"] == [{"draw": 12, "in": ["seed"]}]
+    batches.close()
+    with pytest.raises(InvalidArgument, match="load it before iterating"):
+        loader.load_state_dict(of_run(of_store(small_store, seed=1), 0, 1, 3, 30).state_dict())
+
+
 def test_no_thread_is_started_before_iterating_and_none_is_left(small_store):
     loader = loader_of(of_store(small_store), threads=3)
     loader.set_epoch(1)

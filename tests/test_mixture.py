@@ -1,3 +1,4 @@
+import json
 import math
 import pickle
 from collections import Counter
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixio.allocation import Allocation
-from mixio.errors import AllocationError, InvalidArgument
+from mixio.errors import AllocationError, InvalidArgument, MixtureEnded
 from mixio.mixture import Mixture
 
 weights = st.lists(st.just(0.0) | st.just(1e-6) | st.floats(1e-9, 1), min_size=1, max_size=64).filter(any)
@@ -131,9 +132,131 @@ def test_it_loads_an_allocation(tmp_path):
 def test_wrong_use_is_refused():
     with pytest.raises(AllocationError, match=r"shares must sum to 1, got 0.5 for"):
         Mixture({"a": 0.5})
-    with pytest.raises(InvalidArgument, match="window must be at least 1 draw, got 0"):
+    with pytest.raises(InvalidArgument, match="window must be from 1 draw to 1048576, got 0; 1 means no shuffle"):
         Mixture({"a": 1.0}, window=0)
     with pytest.raises(InvalidArgument, match="a draw must be at least 0, got -1"):
         Mixture({"a": 1.0}).locate(-1)
     with pytest.raises(TypeError, match="float"):
         Mixture({"a": 1.0}).locate(0.5)
+
+
+schedules = st.lists(st.tuples(st.integers(1, 300), weights), min_size=1, max_size=4)
+
+
+def scheduled(parts, **options):
+    """Segments of so many draws each, the first at draw 0."""
+    starts = [0]
+    for length, _ in parts[:-1]:
+        starts.append(starts[-1] + length)
+    return Mixture([(start, shares_of(each)) for start, (_, each) in zip(starts, parts, strict=True)], **options)
+
+
+@given(schedules, seeds, st.integers(1, 100))
+def test_where_shares_change_no_draw_is_skipped_and_none_comes_twice(parts, seed, window):
+    mixture = scheduled(parts, seed=seed, window=window)
+    whole = mixture.schedule[-1][0] + 3 * window  # the end of a window: no number is left out
+    drawn = [mixture.locate(g) for g in range(whole)]
+    assert len(set(drawn)) == len(drawn)
+    assert set(drawn) == {(domain, n) for domain, count in mixture.counts(whole).items() for n in range(count)}
+
+
+@given(schedules, seeds, st.integers(1, 100))
+def test_a_segment_more_changes_no_domain_before_it_and_no_number_of_a_whole_window(parts, seed, window):
+    shorter, longer = (scheduled(each, seed=seed, window=window) for each in (parts[:1], parts))
+    stop = longer.schedule[1][0] if len(parts) > 1 else 300
+    one, other = ([mixture.locate(g) for g in range(stop)] for mixture in (longer, shorter))
+    assert [domain for domain, _ in one] == [domain for domain, _ in other]
+    whole = stop - stop % window
+    assert one[:whole] == other[:whole]
+
+
+@given(schedules, st.integers(1, 100), st.integers(0, 1_200), st.integers(0, 400))
+def test_many_draws_at_once_are_what_each_is_alone(parts, window, start, count):
+    mixture = scheduled(parts, window=window)
+    leaves, numbers = mixture.locate_many(start, count)
+    found = [(mixture.domains[leaf], n) for leaf, n in zip(leaves.tolist(), numbers.tolist(), strict=True)]
+    assert found == [mixture.locate(g) for g in range(start, start + count)]
+
+
+@given(schedules, st.integers(1, 100), st.integers(0, 1_200))
+def test_counts_of_a_schedule_are_what_counting_the_draws_gives(parts, window, n):
+    mixture = scheduled(parts, window=window)
+    assert +Counter(mixture.counts(n)) == Counter(mixture.locate(g)[0] for g in range(n))
+
+
+@given(schedules, st.integers(1, 64), st.integers(0, 1_200), weights)
+def test_another_mixture_goes_on_with_what_has_not_been_drawn(parts, window, n, others):
+    first = scheduled(parts, window=window)
+    taken = json.loads(json.dumps(first.taken(n)))
+    second = Mixture(shares_of(others), window=window).after(taken)
+    assert second.start == n
+    drawn = [first.locate(g) for g in range(n)] + [second.locate(g) for g in range(n, n + 300)]
+    assert len(set(drawn)) == len(drawn)
+    assert second == Mixture(shares_of(others), window=window, before=taken)
+    assert second.counts(n) == {**dict.fromkeys(second.domains, 0), **first.counts(n)}
+
+
+@given(schedules, st.integers(1, 64), st.integers(0, 500))
+def test_the_draw_after_so_many_is_found_without_looking_for_it(parts, window, count):
+    mixture = scheduled(parts, window=window)
+    domain, last = mixture.domains[0], mixture.schedule[-1][0] + 2_000
+    of_domain = [g for g in range(last) if mixture.locate(g)[0] == domain]
+    found = mixture.draw_after(domain, count)
+    if count < len(of_domain):
+        assert found == of_domain[count]
+    else:
+        assert found is None or found >= last
+
+
+def test_a_change_at_a_windows_end_is_exact():
+    mixture = Mixture([(0, {"a": 0.5, "b": 0.5}), (640, {"a": 0.1, "b": 0.9})])
+    assert mixture.counts(640) == {"a": 320, "b": 320}
+    assert mixture.counts(1280) == {"a": 384, "b": 896}
+    assert (mixture.shares_at(639)["a"], mixture.shares_at(640)["a"], mixture.shares["a"]) == (0.5, 0.1, 0.1)
+    assert repr(mixture) == "Mixture(a: 0.5, b: 0.5; from 640 a: 0.1, b: 0.9; seed=0, window=64)"
+
+
+def test_a_domain_may_come_late_or_leave():
+    mixture = Mixture([(0, {"old": 1.0}), (128, {"new": 1.0})])
+    assert mixture.counts(192) == {"new": 64, "old": 128}
+    assert mixture.drawn == {"new": 1.0, "old": 1.0}
+    assert Mixture([(0, {"a": 1.0, "b": 0.0})]).drawn == {"a": 1.0}
+
+
+def test_a_schedule_survives_pickling_and_is_part_of_the_fingerprint():
+    mixture = Mixture([(0, {"a": 0.5, "b": 0.5}), (100, {"a": 1.0})], before={}, end=500)
+    copy = pickle.loads(pickle.dumps(mixture))
+    assert copy == mixture
+    assert [copy.locate(g) for g in range(500)] == [mixture.locate(g) for g in range(500)]
+    assert mixture != Mixture([(0, {"a": 0.5, "b": 0.5}), (101, {"a": 1.0})], end=500)
+    assert mixture != Mixture([(0, {"a": 0.5, "b": 0.5}), (100, {"a": 1.0})])
+    assert len(pickle.dumps(mixture)) < 500
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ([], "a schedule begins with draw 0 and goes on to later ones, got \\[\\]"),
+        ([(5, {"a": 1.0})], "a schedule begins with draw 0 .* got \\[5\\]"),
+        ([(0, {"a": 1.0}), (0, {"a": 1.0})], "and goes on to later ones, got \\[0, 0\\]"),
+        ([{"a": 1.0}], "a schedule is a list of \\(first draw, shares\\)"),
+        ([(0.5, {"a": 1.0})], "a schedule is a list of \\(first draw, shares\\)"),
+        ([(0, {"a": 0.5})], "shares must sum to 1"),
+    ],
+)
+def test_schedules_that_cannot_be_are_refused(schedule, message):
+    with pytest.raises((InvalidArgument, AllocationError), match=message):
+        Mixture(schedule)
+
+
+def test_draws_outside_of_the_mixture_are_refused():
+    mixture = Mixture({"a": 1.0}, before={"a": 10}, end=20)
+    with pytest.raises(InvalidArgument, match="draw 9 was made by another mixture; this one begins with draw 10"):
+        mixture.locate(9)
+    with pytest.raises(MixtureEnded, match="there is no draw 20: this mixture ends after 20 draws"):
+        mixture.locate_many(15, 6)
+    with pytest.raises(MixtureEnded, match="this mixture ends after 20 draws; asked for the first 21"):
+        mixture.counts(21)
+    with pytest.raises(InvalidArgument, match="the first 10 draws were made by another mixture; asked for 3"):
+        mixture.counts(3)
+    assert mixture.counts(10) == {"a": 10}

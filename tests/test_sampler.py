@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixio.allocation import Allocation
 from mixio.dataset import MixtureDataset
 from mixio.errors import InvalidArgument
 from mixio.mixture import Mixture
@@ -114,7 +115,7 @@ def test_the_state_of_another_mixture_or_other_volumes_is_refused():
     volumes = MixtureDataset({**LISTS, "a": LISTS["a"] * 2}, of_lists().mixture)
     with pytest.raises(InvalidArgument, match="data set in volumes;"):
         of_run(volumes, 0, 1, 4, 40).load_state_dict(state)
-    with pytest.raises(InvalidArgument, match=r"schema_version 9, expected 1"):
+    with pytest.raises(InvalidArgument, match=r"schema_version 9, expected one of \(1, 2\)"):
         of_run(of_lists(), 0, 1, 4, 40).load_state_dict({**state, "schema_version": 9})
 
 
@@ -127,3 +128,83 @@ def test_a_sampler_that_cannot_step_is_refused():
         of_run(of_lists(), 0, 2, 0, 7)
     with pytest.raises(InvalidArgument, match="consumed must be from 0 to num_samples = 40, got 41"):
         of_run(of_lists(), 0, 2, 4, 40).state_dict(consumed=41)
+
+
+def numbers_of(dataset, draws):
+    return [(draw.domain, draw.n) for draw in map(dataset.plan, draws)]
+
+
+@given(st.integers(0, 40), st.sampled_from([1, 5, 16]))
+def test_a_change_that_is_allowed_skips_no_draw_and_repeats_none(steps, window):
+    first = MixtureDataset(LISTS, Mixture({"a": 0.6, "b": 0.4}, window=window))
+    run = of_run(first, 0, 1, 3, 300)
+    state = json.loads(json.dumps(run.state_dict(consumed=3 * steps)))
+    second = MixtureDataset(LISTS, Mixture({"a": 0.2, "b": 0.8}, window=16))
+    sampler = of_run(second, 0, 1, 3, 300)
+    sampler.load_state_dict(state, allow_change=True)
+    drawn = numbers_of(first, range(3 * steps)) + numbers_of(second, sampler)
+    assert len(set(drawn)) == len(drawn) == 300
+    assert sampler.state_dict(consumed=300)["changes"] == [{"draw": 3 * steps, "in": ["mixture"]}]
+
+
+def test_a_run_that_was_changed_goes_on_without_asking_again_and_may_change_again():
+    state = of_run(of_lists(), 0, 1, 4, 400).state_dict(consumed=44)
+    expected = None
+    for seed in (1, 1, 2):
+        dataset = of_lists(seed=seed)
+        sampler = of_run(dataset, 0, 1, 4, 400)
+        sampler.load_state_dict(state, allow_change=expected is None or seed == 2)
+        if expected is not None and seed == 1:
+            assert numbers_of(dataset, range(88, 400)) == expected
+        expected = numbers_of(dataset, range(88, 400))
+        state = json.loads(json.dumps(sampler.state_dict(consumed=88)))
+    assert state["changes"] == [{"draw": 44, "in": ["seed"]}, {"draw": 88, "in": ["seed"]}]
+    with pytest.raises(InvalidArgument, match="differs from this data set in seed;.*by allow_change=True"):
+        of_run(of_lists(seed=1), 0, 1, 4, 400).load_state_dict(state)
+
+
+def test_an_older_state_takes_a_data_set_back_to_before_the_change():
+    old = of_run(of_lists(), 0, 1, 4, 400).state_dict(consumed=44)
+    dataset = of_lists(seed=1)
+    sampler = of_run(dataset, 0, 1, 4, 400)
+    fresh = sampler.state_dict(consumed=0)
+    sampler.load_state_dict(old, allow_change=True)
+    assert dataset.mixture.start == 44
+    sampler.load_state_dict(fresh)
+    assert numbers_of(dataset, range(400)) == numbers_of(of_lists(seed=1), range(400))
+
+
+def test_a_change_after_iterating_has_begun_is_refused():
+    state = of_run(of_lists(), 0, 1, 4, 400).state_dict(consumed=44)
+    sampler = of_run(of_lists(seed=1), 0, 1, 4, 400)
+    next(iter(sampler))
+    with pytest.raises(InvalidArgument, match="load it before iterating, into a sampler that is new"):
+        sampler.load_state_dict(state, allow_change=True)
+    sampler = of_run(of_lists(), 0, 1, 4, 400)
+    next(iter(sampler))
+    sampler.load_state_dict(state)  # nothing changes
+    assert next(iter(sampler)) == 44
+
+
+def test_a_state_of_version_1_is_taken_but_allows_no_change():
+    state = of_run(of_lists(), 0, 1, 4, 400).state_dict(consumed=44)
+    old = {"schema_version": 1, "consumed": 44, "fingerprint": state["fingerprint"]}
+    sampler = of_run(of_lists(), 0, 1, 4, 400)
+    sampler.load_state_dict(old)
+    assert sampler.state_dict() == state
+    with pytest.raises(InvalidArgument, match="a state of schema_version 1 does not say what was drawn"):
+        of_run(of_lists(seed=1), 0, 1, 4, 400).load_state_dict(old, allow_change=True)
+
+
+def test_the_state_names_the_allocation(tmp_path):
+    Allocation({"a": 0.25, "b": 0.75}).save(tmp_path / "allocation.json")
+    dataset = MixtureDataset(LISTS, Mixture.load(tmp_path / "allocation.json"))
+    state = of_run(dataset, 0, 1, 4, 400).state_dict(consumed=44)
+    assert state["allocation"] == Allocation.load(tmp_path / "allocation.json").fingerprint
+
+
+def test_the_state_is_small_wherever_the_run_is_and_however_many_volumes(small_store):
+    lists = {domain: range(10**6) for domain in ("abdomen-ct", "brain-t1", "brain-t2", "head-ct", "abdomen-mri", "pet")}
+    mixture = Mixture(dict.fromkeys(lists, 1 / 6))
+    state = of_run(MixtureDataset(lists, mixture), 0, 1, 4, 10**13).state_dict(consumed=10**12 + 4)
+    assert len(json.dumps(state)) < 1000

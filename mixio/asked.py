@@ -1,0 +1,89 @@
+"""From the mixture that was asked for to the draws that there are: shares in patches, and caps on repeats."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mixio.allocation import fingerprint
+from mixio.caps import capped
+from mixio.errors import InvalidArgument, MixtureEnded
+from mixio.mixture import Before, Mixture
+from mixio.pools import Pools, refuse_unknown
+from mixio.units import in_patches
+
+OnCap = Literal["raise", "stop", "redistribute"]
+MaxRepeats = float | Mapping[str, float] | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for, and what decides how much of it there is.
+
+    `amounts` is how much of what the shares are of a patch of each domain brings, `limits` the number of draws that a
+    domain may have.
+    """
+
+    given: Mixture
+    amounts: Mapping[str, float]
+    limits: Mapping[str, int]
+    on_cap: OnCap
+
+    def mixture(self, before: Before | None = None) -> Mixture:
+        """The mixture that is drawn, of patches; after what others have drawn of a run."""
+        mixture = self._uncapped(before)
+        return capped(mixture, self.limits, redistribute=self.on_cap == "redistribute") if self.limits else mixture
+
+    @property
+    def fingerprint(self) -> str | None:
+        """16 hex characters over units and caps; None where there are none."""
+        if not self.limits and set(self.amounts.values()) <= {1.0}:
+            return None
+        return fingerprint({"amounts": self.amounts, "limits": self.limits, "on cap": self.on_cap})
+
+    def available(self, mixture: Mixture, num_samples: int) -> int:
+        """How many of so many draws there are; `MixtureEnded` where fewer are not what was asked for."""
+        if mixture.end is None or num_samples <= mixture.end:
+            return num_samples
+        if self.on_cap == "stop":
+            return mixture.end
+        first, _ = self._uncapped(mixture.before).locate(mixture.end)
+        spent = "every domain" if self.on_cap == "redistribute" else repr(first)
+        raise MixtureEnded(
+            f"{num_samples} draws are asked for, but after {mixture.end} of them max_repeats is reached for {spent}; "
+            'ask for fewer, raise max_repeats, or let on_cap be "stop" or "redistribute"'
+        )
+
+    def _uncapped(self, before: Before | None) -> Mixture:
+        mixture = self.given.after(before) if before else self.given
+        return in_patches(mixture, self.amounts) if len(set(self.amounts.values())) > 1 else mixture
+
+
+def checked_on_cap(on_cap: str) -> OnCap:
+    """The option, or `InvalidArgument`."""
+    if on_cap not in ("raise", "stop", "redistribute"):
+        raise InvalidArgument(f'on_cap must be "raise", "stop" or "redistribute", got {on_cap!r}')
+    return on_cap  # type: ignore[return-value]
+
+
+def limits_of(max_repeats: MaxRepeats, pools: Pools) -> dict[str, int]:
+    """The number of draws that each domain may have: so many passes over its volumes."""
+    if max_repeats is None:
+        return {}
+    passes = max_repeats if isinstance(max_repeats, Mapping) else dict.fromkeys(pools.members, max_repeats)
+    refuse_unknown("max_repeats", passes, list(pools.members))
+    for domain, number in passes.items():
+        if not number > 0:
+            raise InvalidArgument(f"max_repeats of {domain!r} must be a number of passes above 0, got {number!r}")
+    draws = {domain: len(members) * pools.patches[domain] for domain, members in pools.members.items()}
+    return {domain: int(number * draws[domain]) for domain, number in passes.items()}
+
+
+def patches_of(patches_per_volume: int | Mapping[str, int], drawn: Mapping[str, Any]) -> dict[str, int]:
+    """How many patches of each volume a pass reads, by domain."""
+    if not isinstance(patches_per_volume, Mapping):
+        patches_per_volume = dict.fromkeys(drawn, patches_per_volume)
+    refuse_unknown("patches_per_volume", patches_per_volume, list(drawn))
+    for domain, number in patches_per_volume.items():
+        if not isinstance(number, int) or number < 1:
+            raise InvalidArgument(f"patches_per_volume of {domain!r} must be a whole number from 1, got {number!r}")
+    return {domain: patches_per_volume.get(domain, 1) for domain in drawn}

@@ -1,0 +1,70 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixio.caps import capped
+from mixio.errors import MixtureEnded
+from mixio.mixture import Mixture
+
+SHARES = {"ct": 0.5, "mri": 0.3, "pet": 0.2}
+limits = st.dictionaries(st.sampled_from(["ct", "mri", "pet"]), st.integers(1, 300))
+windows = st.sampled_from([1, 7, 64])
+
+
+def drawn(mixture, most=2_000):
+    stop = most if mixture.end is None else min(most, mixture.end)
+    return [mixture.locate(g) for g in range(mixture.start, stop)]
+
+
+@given(limits, windows, st.integers(0, 9))
+def test_without_redistributing_it_ends_before_the_first_draw_too_many(limits, window, seed):
+    plain = Mixture(SHARES, window=window, seed=seed)
+    mixture = capped(plain, limits, redistribute=False)
+    domains = [domain for domain, _ in drawn(plain)]
+    one_too_many = [[g for g, each in enumerate(domains) if each == domain][limit] for domain, limit in limits.items()]
+    assert mixture.end == min(one_too_many, default=None)
+    assert [domain for domain, _ in drawn(mixture)] == domains[: mixture.end]
+
+
+@given(limits, windows, st.integers(0, 9))
+def test_redistributed_every_domain_has_all_numbers_below_its_limit_and_no_other(limits, window, seed):
+    mixture = capped(Mixture(SHARES, window=window, seed=seed), limits, redistribute=True)
+    draws = drawn(mixture)
+    assert len(set(draws)) == len(draws)
+    assert all(number < limits.get(domain, 10**9) for domain, number in draws)
+    assert mixture.end == (sum(limits.values()) if len(limits) == len(SHARES) else None)
+    if mixture.end is not None:
+        assert set(draws) == {(domain, n) for domain, limit in limits.items() for n in range(limit)}
+
+
+def test_the_others_have_their_proportion_afterwards():
+    mixture = capped(Mixture(SHARES), {"ct": 320}, redistribute=True)
+    (first, _), (g, shares) = mixture.schedule
+    assert (first, mixture.end) == (0, None)
+    assert shares == pytest.approx({"ct": 0.0, "mri": 0.6, "pet": 0.4})
+    assert 576 < g <= 704  # 320 draws of half of all, to within a window
+    assert mixture.counts(g)["ct"] == 320
+    before, after = mixture.counts(g), mixture.counts(g + 64_000)
+    assert after["ct"] == before["ct"]
+    assert after["mri"] - before["mri"] == pytest.approx(38_400, abs=2)
+
+
+def test_a_schedule_that_brings_a_domain_later_counts_what_it_had_before():
+    mixture = Mixture([(0, {"ct": 1.0}), (100, {"mri": 1.0}), (200, {"ct": 1.0})], window=1)
+    ends = {limit: capped(mixture, {"ct": limit}, redistribute=True).end for limit in (50, 100, 130)}
+    assert ends == {50: 50, 100: 200, 130: 230}
+    with pytest.raises(MixtureEnded, match="there is no draw 230: this mixture ends after 230 draws"):
+        capped(mixture, {"ct": 130}, redistribute=True).locate(230)
+
+
+def test_draws_of_before_are_counted():
+    mixture = Mixture({"ct": 1.0}, window=1, before={"ct": 40, "mri": 5})
+    assert capped(mixture, {"ct": 100}, redistribute=False).end == 105
+    assert capped(mixture, {"ct": 30}, redistribute=False).end == 45
+
+
+def test_a_thousand_domains_may_all_be_capped():
+    shares = {f"d{i:03}": 0.001 for i in range(1000)}
+    mixture = capped(Mixture(shares), dict.fromkeys(shares, 5), redistribute=False)
+    assert 4_000 < mixture.end <= 5_000
+    assert max(mixture.counts(mixture.end).values()) == 5

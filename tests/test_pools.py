@@ -1,0 +1,72 @@
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixio.dataset import MixtureDataset
+from mixio.errors import InvalidArgument
+from mixio.mixture import Mixture
+from mixio.pools import Chosen, Pools, spelled
+
+LISTS = {"a": [{"x": i} for i in range(50)], "b": [{"x": i} for i in range(9)]}
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.sampled_from([1, 8, 64]), st.integers(0, 10**6), st.integers(0, 9))
+def test_each_pass_reads_so_many_patches_of_every_volume(volumes, patches, window, number, seed):
+    pools = Pools({"ct": range(volumes)}, seed, {"ct": patches}, window)
+    draws = range(number * volumes * patches, (number + 1) * volumes * patches)
+    assert Counter(pools.volume("ct", n) for n in draws) == dict.fromkeys(range(volumes), patches)
+
+
+@given(st.integers(1, 60), st.integers(2, 9), st.sampled_from([8, 64]), st.integers(0, 9))
+def test_the_patches_of_a_volume_lie_within_a_window(volumes, patches, window, seed):
+    pools = Pools({"ct": range(volumes)}, seed, {"ct": patches}, window)
+    places = {}
+    for n in range(volumes * patches):
+        places.setdefault(pools.volume("ct", n), []).append(n)
+    assert all(max(ns) - min(ns) < max(window, patches) for ns in places.values())
+
+
+def test_the_patches_of_a_volume_are_not_all_side_by_side():
+    pools = Pools({"ct": range(100)}, 0, {"ct": 4}, 64)
+    volumes = [pools.volume("ct", n) for n in range(400)]
+    assert sum(one == other for one, other in pairwise(volumes)) < 60
+
+
+@given(st.integers(1, 300), st.data())
+def test_a_larger_subset_holds_the_smaller_one(size, data):
+    small, large = sorted(data.draw(st.tuples(*[st.integers(1, size)] * 2)))
+    one, other = (list(Chosen(range(size), count, 5)) for count in (small, large))
+    assert other[:small] == one
+    assert len(set(other)) == large
+
+
+def test_only_the_subset_is_drawn_from_and_another_seed_has_another_one():
+    chosen = []
+    for seed in (0, 1):
+        dataset = MixtureDataset(LISTS, Mixture({"a": 0.5, "b": 0.5}), subsets={"a": 20}, seed=seed)
+        drawn = {dataset.plan(g).volume for g in range(640) if dataset.plan(g).domain == "a"}
+        assert drawn == set(dataset.volumes["a"])
+        assert len(drawn) == 20
+        chosen.append(drawn)
+    assert chosen[0] != chosen[1]
+
+
+@pytest.mark.parametrize(
+    ("subsets", "message"),
+    [
+        ({"a": 51}, "subsets asks for 51 volumes of 'a', which has 50"),
+        ({"a": 0}, "subsets asks for 0 volumes of 'a'"),
+        ({"c": 1}, "subsets names 'c', which is none of .*; a misspelled domain"),
+    ],
+)
+def test_subsets_that_cannot_be_are_refused(subsets, message):
+    with pytest.raises(InvalidArgument, match=message):
+        MixtureDataset(LISTS, Mixture({"a": 0.5, "b": 0.5}), subsets=subsets)
+
+
+@given(st.dictionaries(st.text(max_size=3), st.lists(st.text(max_size=3)) | st.integers(0, 9).map(range), max_size=4))
+def test_members_are_spelled_as_python_prints_them(members):
+    assert "".join(spelled(members)) == repr(sorted(members.items()))

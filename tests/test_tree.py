@@ -1,0 +1,41 @@
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixio.tree import arrival, totals, tree, walk, walk_many
+
+shares = st.lists(st.fractions(Fraction(1, 10**9), 1), min_size=1, max_size=40)
+draws = st.integers(0, 10**15)
+
+
+@given(shares, draws)
+def test_an_arrival_is_found_again_by_its_leaf_and_number(shares, m):
+    node = tree(list(enumerate(shares)))
+    assert arrival(node, *walk(node, m)) == m
+
+
+@given(shares, draws)
+def test_the_number_of_an_arrival_is_how_many_came_to_its_leaf_before(shares, m):
+    node = tree(list(enumerate(shares)))
+    leaf, number = walk(node, m)
+    assert totals(node, m)[leaf] == number
+    assert totals(node, m + 1)[leaf] == number + 1
+    assert sum(totals(node, m).values()) == m
+
+
+@given(shares, draws, st.integers(0, 300))
+def test_many_walks_at_once_go_where_each_goes_alone(shares, m, count):
+    node = tree(list(enumerate(shares)))
+    leaves, numbers = walk_many(node, m, count)
+    assert [*zip(leaves.tolist(), numbers.tolist(), strict=True)] == [walk(node, i) for i in range(m, m + count)]
+    assert leaves.dtype == numbers.dtype == np.int64
+
+
+@pytest.mark.parametrize("rare", [Fraction(1, 2**62), Fraction(1, 10**30)])
+def test_the_rarest_leaf_comes_once_in_its_time(rare):
+    node = tree([(0, 1 - rare), (1, rare)])
+    assert walk(node, arrival(node, 1, 0)) == (1, 0)
+    assert arrival(node, 1, 0) == 2**61  # half of 2^62: floors round to the nearest
