@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from mixio.draws import augmentation_seed, flip_of, key_of, mix64, permute, volume_of
+from mixio.draws import augmentation_seed, flip_of, key_of, mix64, permute, permute_many, volume_of
 
 keys = st.integers(0, 2**64 - 1)
 seeds = st.integers(-(2**70), 2**70)
@@ -20,6 +20,20 @@ def test_permute_is_a_bijection(size, key):
 @given(st.integers(1, 2**60), keys, st.data())
 def test_permute_stays_inside_any_size(size, key, data):
     assert 0 <= permute(data.draw(st.integers(0, size - 1)), size, key) < size
+
+
+@given(st.integers(1, 600), st.lists(keys, min_size=1, max_size=3))
+def test_many_orders_at_once_are_what_each_is_alone(size, keys):
+    orders = permute_many(size, np.array(keys, np.uint64))
+    assert orders.tolist() == [[permute(index, size, key) for index in range(size)] for key in keys]
+
+
+@pytest.mark.parametrize("size", [3, 5, 17, 64, 257, 1000])
+def test_neighbors_come_next_to_each_other_no_more_often_than_by_chance(size):
+    passes = 400_000 // size
+    orders = permute_many(size, np.random.default_rng(size).integers(0, 2**64, passes, dtype=np.uint64))
+    found, tries, chance = (np.diff(orders, axis=1) == 1).sum(), passes * (size - 1), 1 / size
+    assert abs(found - tries * chance) < 5 * np.sqrt(tries * chance * (1 - chance))
 
 
 def test_all_orders_of_four_occur_and_none_is_rare():

@@ -70,7 +70,7 @@ TOLD = (  # by torch; or by the connection, where the worker died while it hande
 
 @pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_a_killed_worker_is_an_error_and_not_a_hang(small_store, method):
-    # A program of its own: torch raises wherever a signal finds the main thread, as when another error is being printed.
+    # A program of its own: torch raises wherever a signal finds the main thread, even while another error is printed.
     program = WORKER_KILLED.format(shares=SHARES)
     words = [sys.executable, "-c", program, small_store.path, method]
     done = subprocess.run(words, timeout=120, capture_output=True, text=True)
