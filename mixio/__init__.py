@@ -17,6 +17,7 @@ _HOME = {
     "MixtureSampler": "mixio.sampler",
     "Volume": "mixio.volume",
     "open_store": "mixio.store",
+    "read_ledger": "mixio.ledger",
     "webdataset_decoder": "mixio.stores.tar",
 }
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mixio.allocation import Allocation as Allocation
     from mixio.dataset import MixtureDataset as MixtureDataset
     from mixio.ledger import Ledger as Ledger
+    from mixio.ledger import read_ledger as read_ledger
     from mixio.loader import MixtureLoader as MixtureLoader
     from mixio.mixture import Mixture as Mixture
     from mixio.sampler import MixtureSampler as MixtureSampler

@@ -13,7 +13,8 @@
     │   └── TooManyFaults        more damaged volumes than a run may meet
     ├── AllocationError      shares that cannot be drawn from; also a ValueError
     │   └── MixtureEnded         a draw after the last one
-    ├── RunLogError          a run log or run table that cannot be read; also a ValueError
+    ├── MixtureDriftError    a run whose draws are not the planned ones
+    ├── RunLogError          a run log, run table or ledger that cannot be read; also a ValueError
     ├── FitError             too little data for the law asked for; also a ValueError
     └── MissingExtraError    an optional dependency that is not installed; also an ImportError
 
@@ -95,8 +96,12 @@ class MixtureEnded(AllocationError):
     """A draw after the last one that a mixture has."""
 
 
+class MixtureDriftError(MixioError):
+    """A run whose draws are not the planned ones."""
+
+
 class RunLogError(MixioError, ValueError):
-    """A run log or a table of runs that cannot be read."""
+    """A run log, a table of runs or a ledger that cannot be read."""
 
 
 class FitError(MixioError, ValueError):

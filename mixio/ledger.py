@@ -1,19 +1,37 @@
-"""What was really delivered: draws, passes, padding and faults per domain, counted where batches are consumed.
+"""What was really delivered: draws, passes, repeats, padding and faults per domain, counted where batches are consumed.
 
-The mixture is exact by construction; the ledger is the check by somebody who only sees the batches. It
-counts what it is shown: with several ranks, one rank's part, whose shares stray a little from the whole's.
-It duck-types its batches, so it needs neither torch nor the data set.
+    for step, batch in enumerate(loader, start=1):
+        ...
+        ledger.observe(batch)
+        if step % 1000 == 0:
+            run = ledger.gathered()  # of all ranks, on every one of them
+            run.check(loader.state_dict()["consumed"])
+            checkpoint["ledger"] = run.state_dict()
+            if rank == 0:
+                run.write("ledger.jsonl")
+
+The mixture is exact by construction; the ledger is the check by somebody who only sees the batches. It counts what it
+is shown: with several ranks, one rank's part, whose shares stray a little from the whole's. A run that goes on loads
+the same state on every rank, however many they are now: merging counts it once.
+
+Memory does not grow with the run, and with volumes only up to the limit of `mixio.repeats`. It duck-types its batches,
+so that it needs neither torch nor the data set.
 """
 
-import math
+import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
+from mixio.consumed import Consumed
+from mixio.delivered import Delivered, DomainDelivered
+from mixio.drift import bounds, likely_cause, named_differences
+from mixio.errors import InvalidArgument, MixtureDriftError, RunLogError
+from mixio.jsonl import append_object, read_objects
 from mixio.mixture import Mixture
+from mixio.repeats import LIMIT, Repeats
 
+SCHEMA_VERSION = 1
 _NAMED = 5
 """Damaged volumes that a line names."""
 
@@ -21,59 +39,114 @@ _NAMED = 5
 class Ledger:
     """Counts consumed batches against a mixture.
 
-    `volumes` is the number of volumes per domain, where known; it turns draws into passes over them.
+    `volumes` is the number of volumes per domain, where known; it turns draws into passes over them. Of each domain
+    `limit` volumes are counted by name; if there are more, a sample of them is (see `mixio.repeats`).
     """
 
-    def __init__(self, mixture: Mixture, volumes: Mapping[str, int] | None = None) -> None:
+    def __init__(self, mixture: Mixture, volumes: Mapping[str, int] | None = None, *, limit: int = LIMIT) -> None:
+        if limit < 1:
+            raise InvalidArgument(f"limit must be at least 1 volume, got {limit}")
         self.mixture = mixture
         self.volumes = dict(volumes or {})
-        self.draws: Counter[str] = Counter()
-        self.voxels = 0
-        self.padded = 0
-        self.replaced: Counter[str] = Counter()
-        """Draws of each domain whose own volume was damaged."""
-        self.damaged: set[str] = set()
-        """Names of those volumes."""
-        self._seen: dict[str, set[str]] = {}
+        self.limit = limit
+        # What a state brought is kept apart, for all ranks have it.
+        self._before, self._own = Delivered(limit), Delivered(limit)
 
     def observe(self, batch: Mapping[str, Any]) -> None:
-        """Count a collated batch: `domain` and, where it has them, `key`, `fault`, `image` and `valid` (B, 2, 3)."""
-        domains = list(batch["domain"])
-        self.draws.update(domains)
-        for domain, key in zip(domains, batch.get("key", ()), strict=False):
-            self._seen.setdefault(domain, set()).add(key)
-        for domain, fault in zip(domains, batch.get("fault", ()), strict=False):
-            if fault:
-                self.replaced[domain] += 1
-                self.damaged.add(fault)
-        if "valid" in batch and "image" in batch:
-            valid = np.array(batch["valid"].tolist())
-            inside = int((valid[:, 1] - valid[:, 0]).clip(0).prod(axis=1).sum())  # (B, 3) -> voxels
-            total = len(domains) * math.prod(batch["image"].shape[-3:])
-            self.voxels += total
-            self.padded += total - inside
+        """Count a collated batch: `domain` and, where it has them, `key`, `fault`, `draw`, `image` and `valid`."""
+        self._own.add(batch)
+
+    @property
+    def draws(self) -> Counter[str]:
+        """Draws of each domain."""
+        return Counter({domain: of.draws for domain, of in self._delivered().domains.items()})
+
+    @classmethod
+    def merged(cls, ledgers: Iterable["Ledger"]) -> "Ledger":
+        """The ledger of a run from those of its ranks, in any order; what they all loaded is counted once."""
+        ledgers = list(ledgers)
+        if not ledgers:
+            raise InvalidArgument("a run has at least one ledger, got none to merge")
+        first = ledgers[0]
+        run = cls(first.mixture, first.volumes, limit=first.limit)
+        run._before = first._before
+        for ledger in ledgers:
+            if ledger.mixture != first.mixture:
+                raise InvalidArgument(f"ledgers of {first.mixture} and of {ledger.mixture} are not of one run")
+            if ledger._before != first._before:
+                raise InvalidArgument("the ledgers went on from different states; load the same one on every rank")
+            run._own.merge(ledger._own)
+        return run
+
+    def gathered(self) -> "Ledger":
+        """The run's ledger, on every rank; all of them must call it. Without torch.distributed it is this one's."""
+        from mixio.ranks import of_all_ranks  # here, for torch is needed for nothing else
+
+        return Ledger.merged(of_all_ranks(self))
+
+    def check(self, n: int, *, first: int = 0) -> None:
+        """Raise `MixtureDriftError` unless exactly the draws from `first` up to n were consumed, each once.
+
+        For the ledger of the whole run, with n as in the state of the sampler or loader. Batches without `draw` are
+        compared by their numbers per domain alone.
+        """
+        if first > n:
+            raise InvalidArgument(f"the draws from first={first} up to n={n} are none; first comes before n")
+        delivered, before = self._delivered(), self.mixture.counts(first)
+        planned = {domain: count - before[domain] for domain, count in self.mixture.counts(n).items()}
+        of_domains = named_differences({name: of.draws for name, of in delivered.domains.items()}, planned)
+        numbered = delivered.consumed.count == delivered.draws
+        row = Consumed.row(first, n - first)
+        if not of_domains and (not numbered or delivered.consumed == row):
+            return
+        cause = likely_cause(delivered.consumed, row) if numbered else "the batches have no 'draw' that could tell why"
+        raise MixtureDriftError(
+            f"after {n - first} draws the run is off its plan: {of_domains or 'every domain has its number'}; {cause}"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is counted, to be saved as JSON; of the ledger of the whole run.
+
+        Some 25 bytes for each volume up to `limit` in each domain. Of more volumes the sample is kept: the names of a
+        million would be 20 MB in every checkpoint, for a number that is known to 2 % without them.
+        """
+        return {"schema_version": SCHEMA_VERSION, **self._delivered().state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on counting where a run stopped, in place of what was counted here; on every rank the same state."""
+        if state.get("schema_version") != SCHEMA_VERSION:
+            raise InvalidArgument(
+                f"ledger state has schema_version {state.get('schema_version')!r}, expected {SCHEMA_VERSION}"
+            )
+        self._before, self._own = Delivered.from_state(state, limit=self.limit), Delivered(self.limit)
 
     def summary(self) -> dict[str, Any]:
         """All counts as plain values; `padded` is the share of voxels outside their volumes.
 
         `damaged` names the volumes that draws were meant for and could not be read from; `replaced` counts those
-        draws, which are among the `draws` of their domain.
+        draws, which are among the `draws` of their domain. `most_repeats` is how often one volume was read at most,
+        `bound` how many draws a domain may be off its intended share (see `mixio.drift`).
         """
-        total = self.draws.total()
+        delivered, allowed = self._delivered(), bounds(self.mixture)
+        total, of = delivered.draws, delivered.domains
+        voxels, padded = (sum(getattr(each, name) for each in of.values()) for name in ("voxels", "padded"))
         return {
             "draws": total,
-            "padded": self.padded / max(self.voxels, 1),
-            "damaged": sorted(self.damaged),
+            "padded": padded / max(voxels, 1),
+            "damaged": sorted(delivered.damaged),
             "domains": {
                 domain: {
-                    "draws": self.draws[domain],
-                    "share": self.draws[domain] / max(total, 1),
+                    "draws": counts.draws,
+                    "share": counts.draws / max(total, 1),
                     "intended": self.mixture.shares.get(domain, 0.0),
-                    "passes": self._passes(domain),
-                    "volumes_seen": len(self._seen.get(domain, ())),
-                    "replaced": self.replaced[domain],
+                    "bound": allowed.get(domain, 0.0),
+                    "passes": self._passes(domain, counts.draws),
+                    "volumes_seen": self._seen(domain, counts.repeats),
+                    "most_repeats": counts.repeats.most,
+                    "replaced": counts.replaced,
+                    "padded": counts.padded / max(counts.voxels, 1),
                 }
-                for domain in sorted({*self.mixture.domains, *self.draws})
+                for domain, counts in self._by_name(of)
             },
         }
 
@@ -85,7 +158,7 @@ class Ledger:
         summary = self.summary()
         parts = [f"{summary['draws']} draws, {summary['padded']:.1%} padding"]
         for domain, counts in summary["domains"].items():
-            passes = "" if counts["passes"] is None else f" x{counts['passes']:.2g}"
+            passes = "" if counts["passes"] is None else f" x{_short(counts['passes'])}"
             replaced = f", {counts['replaced']} replaced" if counts["replaced"] else ""
             parts.append(f"{domain} {counts['share']:.2%} of {counts['intended']:.2%}{passes}{replaced}")
         if names := summary["damaged"]:
@@ -93,6 +166,47 @@ class Ledger:
             parts.append(f"damaged: {', '.join(names[:_NAMED])}{more}")
         return " | ".join(parts)
 
-    def _passes(self, domain: str) -> float | None:
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Append the summary to a file, as one line of JSON by one write; `read_ledger` reads it."""
+        append_object(path, {"schema_version": SCHEMA_VERSION, **self.summary()})
+
+    def _delivered(self) -> Delivered:
+        both = Delivered(self.limit)
+        both.merge(self._before)
+        both.merge(self._own)
+        return both
+
+    def _by_name(self, of: Mapping[str, DomainDelivered]) -> Iterable[tuple[str, DomainDelivered]]:
+        """Every domain of the mixture or of a batch; one that was never drawn has counts of zero."""
+        nothing = DomainDelivered(Repeats(self.limit))
+        return [(domain, of.get(domain, nothing)) for domain in sorted({*self.mixture.domains, *of})]
+
+    def _seen(self, domain: str, repeats: Repeats) -> int:
+        """An estimate is no more than there are."""
+        return min(repeats.volumes, self.volumes.get(domain, repeats.volumes)) if repeats.halved else repeats.volumes
+
+    def _passes(self, domain: str, draws: int) -> float | None:
         volumes = self.volumes.get(domain)
-        return self.draws[domain] / volumes if volumes else None
+        return draws / volumes if volumes else None
+
+
+def _short(passes: float) -> str:
+    return f"{passes:.2g}" if passes < 100 else f"{passes:.0f}"
+
+
+def read_ledger(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The lines that `Ledger.write` appended, oldest first, without a last one that a kill tore.
+
+    `RunLogError` names a file that cannot be read, or holds something else.
+    """
+    try:
+        lines = read_objects(path)
+    except (OSError, ValueError) as error:
+        raise RunLogError(f"cannot read {path} as a ledger: {error}") from error
+    for line in lines:
+        version = line.get("schema_version") if isinstance(line, dict) else None
+        if version != SCHEMA_VERSION or "domains" not in line:
+            raise RunLogError(
+                f"{path} has a line of schema_version {version!r}, expected {SCHEMA_VERSION}; is it a ledger.jsonl?"
+            )
+    return lines

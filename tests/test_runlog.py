@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixio.errors import RunLogError
-from tools.runlog import Run, append_event, incomplete_runs, read_events, read_runs, write_runs
+from tools.runlog import Run, append_event, incomplete_runs, logs_in, read_events, read_runs, write_runs
 
 CONFIG = {
     "event": "config", "schema_version": 1, "run": "mix-000", "seed": 7, "draws": 64,
@@ -63,6 +63,13 @@ def test_unfinished_logs_are_left_out_and_named(tmp_path):
     log(tmp_path / "stopped.jsonl", CONFIG | {"run": "stopped"}, STEP)
     assert [run.run for run in read_runs(tmp_path)] == ["mix-000"]
     assert incomplete_runs(tmp_path) == ["stopped.jsonl"]
+
+
+def test_the_ledger_beside_a_log_is_no_log(tmp_path):
+    path = log(tmp_path / "mix-000.jsonl", CONFIG, RESULT)
+    (tmp_path / "mix-000.ledger.jsonl").write_text('{"schema_version": 1, "domains": {}}\n')
+    assert logs_in(tmp_path) == [path]
+    assert [run.run for run in read_runs(tmp_path)] == ["mix-000"]
 
 
 def test_a_line_torn_by_a_crash_is_no_event_and_gives_way_to_the_next(tmp_path):

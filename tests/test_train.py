@@ -8,7 +8,8 @@ import torch
 from click.testing import CliRunner
 
 from mixio.allocation import Allocation
-from mixio.errors import DamagedChunkError, InvalidArgument, MixioError, MixioWarning
+from mixio.errors import DamagedChunkError, InvalidArgument, MixioError, MixioWarning, MixtureDriftError
+from mixio.ledger import read_ledger
 from mixio.mixture import Mixture
 from mixio.store import open_store
 from models.checkpoint import load_checkpoint, load_mae
@@ -17,7 +18,7 @@ from tools.options import ModelOptions, TrainOptions
 from tools.runlog import read_events, read_runs
 from tools.schedule import learning_rate
 from tools.shares import shares_of
-from tools.train import Stopwatch, build, config_event, main, train
+from tools.train import Stopwatch, _loader, build, config_event, main, train
 
 TINY = ModelOptions(patch_size=8, width=12, layers=1, heads=2, decoder_width=12, decoder_layers=1, decoder_heads=2)
 SHORT = TrainOptions(model=TINY, draws=64, batch_size=16, eval_crops=4, log_every=2)
@@ -146,6 +147,30 @@ def test_a_log_is_a_run_that_laws_can_be_fitted_to(small_store, tmp_path):
     assert [event["draw"] for event in read_events(tmp_path / "mine.jsonl")[1:-1]] == [32, 64]
     assert "abdomen-ct 75.00% of 75.00%" in outcome.stdout
     assert f"wrote {tmp_path}/mine.jsonl" in outcome.stdout
+
+
+def test_the_ledger_beside_the_log_says_what_was_delivered_at_every_step_of_it(small_store, tmp_path):
+    words = [small_store.path, "--mixture", "uniform", "--run", "mine", "--runs", str(tmp_path), *FLAGS]
+    (tmp_path / "mine.ledger.jsonl").write_text("of a run that was interrupted\n")
+    done = CliRunner().invoke(main, [*words, "--json"])
+    assert json.loads(done.stdout)["ledger"] == str(tmp_path / "mine.ledger.jsonl")
+    lines = read_ledger(tmp_path / "mine.ledger.jsonl")
+    assert [line["draws"] for line in lines] == [32, 64]
+    counts = Mixture(dict.fromkeys(small_store.domains, 1 / 3)).counts(64)
+    assert {domain: of["draws"] for domain, of in lines[-1]["domains"].items()} == counts
+    assert [run.run for run in read_runs(tmp_path)] == ["mine"]
+
+
+def test_a_loader_that_repeats_a_batch_ends_the_run_with_an_error(small_store, held_out, monkeypatch):
+    def stuttering(dataset, options):
+        batches = [*_loader(dataset, options)]
+        return [*batches[:2], batches[1], *batches[3:]]
+
+    monkeypatch.setattr("tools.train._loader", stuttering)
+    with pytest.raises(
+        MixtureDriftError, match="after 64 draws the run is off its plan: .* as many draws as planned, but others"
+    ):
+        events_of(small_store, held_out=held_out)
 
 
 def test_the_checkpoint_holds_the_trained_model_and_the_position(small_store, tmp_path):

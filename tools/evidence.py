@@ -23,7 +23,7 @@ from mixio.errors import FitError, RunLogError
 from tools.fit_laws import NULLS
 from tools.fitting import fingerprint, fit_laws
 from tools.laws import Laws, load_laws
-from tools.runlog import Run, incomplete_runs, read_events, read_runs
+from tools.runlog import Run, incomplete_runs, logs_in, read_events, read_runs
 from tools.scoring import score
 
 SCHEMA_VERSION = 1
@@ -158,7 +158,7 @@ class Evidence:
 
 def read_evidence(runs: Path, *, laws: Path, allocation: Path, strategies: Path | None) -> Evidence:
     """Read and cross-check everything; any fault is a `MixioError` that names the file."""
-    logs = sorted(runs.glob("*.jsonl")) if runs.is_dir() else []
+    logs = logs_in(runs) if runs.is_dir() else []
     complete = read_runs(runs)
     config = next((event for event in read_events(logs[0]) if event["event"] == "config"), {}) if logs else {}
     law = load_laws(laws)

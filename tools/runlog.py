@@ -13,7 +13,6 @@ Both give the same `Run`, which holds what was drawn and not what was planned: l
 """
 
 import csv
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.errors import RunLogError
+from mixio.jsonl import append_object, read_objects
 
 SCHEMA_VERSION = 1
+LEDGER = ".ledger.jsonl"
+"""How the name of a run's ledger ends."""
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,13 @@ def append_event(path: str | os.PathLike[str], event: Mapping[str, Any]) -> None
     """Add one line to a log, in one write that is on disk on return; makes the file and its folder."""
     if event.get("event") not in ("config", "step", "result"):
         raise RunLogError(f"an event is a config, a step or a result, got {event.get('event')!r}")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        _drop_torn_line(file)
-        file.write(json.dumps(event).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append_object(path, event)
 
 
 def read_events(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """All events of one log, oldest first; a torn last line is not one yet."""
-    lines = Path(path).read_bytes().split(b"\n")[:-1]
     try:
-        return [json.loads(line) for line in lines if line.strip()]
+        return read_objects(path)
     except ValueError as error:
         raise RunLogError(f"{path} is not a run log, a line of it is not JSON: {error}") from error
 
@@ -161,20 +156,14 @@ def draws_matrix(runs: Sequence[Run], domains: Sequence[str]) -> NDArray[np.floa
     return np.array([[run.draws.get(domain, 0.0) for domain in domains] for run in runs], float)
 
 
-def _drop_torn_line(file: Any) -> None:
-    if file.tell() == 0:
-        return
-    file.seek(-1, os.SEEK_END)
-    if file.read(1) != b"\n":
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+def logs_in(folder: Path) -> list[Path]:
+    """The logs of a folder by name, complete or not; the ledgers beside them are none."""
+    return sorted(path for path in folder.glob("*.jsonl") if not path.name.endswith(LEDGER))
 
 
 def _logs(path: Path) -> list[Path]:
-    if path.is_dir():
-        logs = sorted(path.glob("*.jsonl"))
-    else:
-        logs = [path] if path.suffix == ".jsonl" and path.exists() else []
+    is_log = path.suffix == ".jsonl" and path.exists()
+    logs = logs_in(path) if path.is_dir() else [path] * is_log
     if not logs:
         raise RunLogError(f"no runs at {path}: expected a directory of .jsonl logs, one such log, or a .csv")
     return logs

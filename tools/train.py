@@ -4,8 +4,10 @@
     python -m tools.train store --mixture allocation.json --draws 4096 --seed 1 --checkpoint mae.pt
 
 Writes runs/<run>.jsonl: settings, losses on the way, and at the end what was drawn and the held-out loss of
-every domain of the store. A run is a function of its settings: the same ones give the same losses on the same
-machine. One process and one device; there is no resuming, for runs of this kind are many and short.
+every domain of the store; and runs/<run>.ledger.jsonl, what was delivered until each of these losses. If other
+draws were delivered than planned, the run ends with an error. A run is a function of its settings: the same ones
+give the same losses on the same machine. One process and one device; there is no resuming, for runs of this kind
+are many and short.
 """
 
 import json
@@ -33,7 +35,7 @@ from models.mae import MaskedAutoencoder
 from tools.command import command
 from tools.heldout import HeldOut, visible_tokens
 from tools.options import TrainOptions, options_from, training_flags
-from tools.runlog import SCHEMA_VERSION, append_event, read_events
+from tools.runlog import LEDGER, SCHEMA_VERSION, append_event, read_events
 from tools.schedule import learning_rate
 from tools.shares import shares_of
 
@@ -62,11 +64,13 @@ def train(
     *,
     emit: Emit = lambda event: None,
     held_out: HeldOut | None = None,
+    record: Callable[[Ledger], None] = lambda ledger: None,
 ) -> Trained:
     """Train on the store's `train` split and measure on its `val` split.
 
-    `held_out` saves reading the held-out crops again when many runs share them. Raises `MixioError` naming
-    the patches if a loss is not finite.
+    `held_out` saves reading the held-out crops again when many runs share them. `record` is given the ledger
+    with every event of a step. Raises `MixioError` naming the patches if a loss is not finite, and
+    `MixtureDriftError` if other draws were delivered than planned.
     """
     device = device_of(options.device)
     if held_out is None:
@@ -97,10 +101,13 @@ def train(
             event = {"event": "step", "draw": step * options.batch_size, "loss": sum(losses) / len(losses)}
             event |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - start}
             emit({**event, "held_out": held_out.losses(mae)} if measured else event)
+            record(ledger)
             losses = []
     seconds = time.perf_counter() - start
 
-    draws = {domain: ledger.draws[domain] for domain in store.domains}
+    ledger.check(options.draws)
+    delivered = ledger.draws
+    draws = {domain: delivered[domain] for domain in store.domains}
     loss = held_out.losses(mae)
     unique = {domain: _patches(store, domain, options) for domain in store.domains}
     result = {"event": "result", "draws": draws, "unique": unique, "loss": loss, "seconds": seconds}
@@ -231,6 +238,7 @@ def main(
     name = run or f"{strategy or 'mixture'}-{flags['draws']}-{flags['seed']}"
     options = options_from(flags, run=name, strategy=strategy)
     log = new_log(Path(runs), name)
+    ledger = ledger_of(log)
     if checkpoint:
         Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)  # rather than fail when all is trained
 
@@ -243,20 +251,20 @@ def main(
                 f"lr {event['lr']:.2e}  {rate:.0f} patches/s"
             )
 
-    trained = train(opened, shares, options, emit=emit)
+    trained = train(opened, shares, options, emit=emit, record=lambda delivered: delivered.write(ledger))
     if checkpoint:
         metadata = {"run": name, "shares": shares, "draws": options.draws, "seed": options.seed}
         save_checkpoint(checkpoint, trained.mae, metadata=metadata, data=trained.data)
     if as_json:
-        summary = {"log": str(log), "checkpoint": checkpoint, "loss": trained.loss, "seconds": trained.seconds}
-        summary["waiting"] = trained.waiting
+        summary = {"log": str(log), "ledger": str(ledger), "checkpoint": checkpoint, "loss": trained.loss}
+        summary |= {"seconds": trained.seconds, "waiting": trained.waiting}
         click.echo(json.dumps({**summary, "mixture": trained.ledger.summary()}))
         return
     click.echo(f"delivered: {trained.ledger.line()}")
     for domain, loss in trained.loss.items():
         click.echo(f"held-out loss {domain}: {loss:.5f}")
     click.echo(f"waited for data: {trained.waiting / trained.seconds:.1%} of {trained.seconds:.1f} s")
-    click.echo(f"wrote {log}" + (f" and {checkpoint}" if checkpoint else ""))
+    click.echo(f"wrote {', '.join(str(path) for path in (log, ledger, checkpoint) if path)}")
     click.echo(f"next: python -m tools.sweep {store} --runs {runs}   (more mixtures, to fit laws to)")
 
 
@@ -268,7 +276,13 @@ def new_log(runs: Path, run: str) -> Path:
         if events and events[-1]["event"] == "result":
             raise InvalidArgument(f"{log} is a complete run; choose another --run, or remove it")
         log.unlink()
+    ledger_of(log).unlink(missing_ok=True)
     return log
+
+
+def ledger_of(log: Path) -> Path:
+    """The ledger that belongs to a run's log."""
+    return log.with_name(log.name.removesuffix(".jsonl") + LEDGER)
 
 
 if __name__ == "__main__":
