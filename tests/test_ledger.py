@@ -1,4 +1,7 @@
 import json
+import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from mixio.ledger import Ledger, read_ledger
 from mixio.mixture import Mixture
 from tests.test_dataset import of_store
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "ledger.md"
 MIXTURE = Mixture({"ct": 0.7, "mr": 0.2, "pet": 0.1})
 
 
@@ -139,6 +143,22 @@ def test_a_run_of_the_loader_passes_unless_a_batch_is_lost(small_store, world):
     first = 5 * 4 * world
     with pytest.raises(MixtureDriftError, match=f"draws {first} to {first + 3} were never counted"):
         Ledger.merged([lost, *ledgers[1:]]).check(320)
+
+
+def test_the_example_of_the_page_counts_on_after_a_resume(small_store, tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO")
+    example = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)[1].replace("1000", "5")
+    dataset, checkpoint = of_store(small_store, patch_size=8), {}
+    for stop in (60, 120):
+        loader = mixio.MixtureLoader(dataset, num_samples=stop, batch_size=3)
+        if checkpoint:
+            loader.load_state_dict(checkpoint["data"])
+        names = {"mixio": mixio, "dataset": dataset, "loader": loader, "checkpoint": checkpoint, "rank": 0}
+        exec(example, names | {"log": logging.getLogger("run")})
+        checkpoint["data"] = loader.state_dict()
+    assert [line["draws"] for line in read_ledger("ledger.jsonl")] == [15, 30, 45, 60, 75, 90, 105, 120]
+    assert caplog.messages[-1].startswith("120 draws, ")
 
 
 def test_lines_come_back_and_a_torn_one_is_not_one(tmp_path):

@@ -50,6 +50,16 @@ def test_a_domain_that_comes_later_was_nothing_before(path):
     assert len(figure_of(lines).axes[0].lines) == 5  # zero and four domains
 
 
+def test_of_many_domains_those_off_the_most_are_named(path):
+    lines = lines_of(path)
+    for number in range(9):
+        of = {**lines[-1]["domains"]["ct"], "share": 0.1 * (1 + number), "intended": 0.0}
+        lines[-1]["domains"][f"stray-{number}"] = of
+    [legend] = figure_of(lines).legends
+    named = [f"stray-{number}" for number in range(1, 9)]
+    assert [text.get_text() for text in legend.get_texts()] == ["guaranteed", "other domains", *named]
+
+
 def test_the_command_draws_a_picture_and_prints_the_last_line(path, tmp_path):
     done = CliRunner().invoke(main, [str(path), "-o", str(tmp_path / "ledger.png")])
     assert (done.exit_code, done.stderr) == (0, "")

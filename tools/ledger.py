@@ -68,8 +68,8 @@ def figure_of(lines: Lines) -> Figure:
     axes.fill_between(draws, -allowed, allowed, color="#E4E4E4", linewidth=0, label="guaranteed", zorder=0)
     axes.axhline(0, color="#777777", linewidth=0.8, zorder=1)
     shown = sorted([*off][: len(PALETTE)])
-    for domain in [*off][len(PALETTE) :]:
-        axes.plot(draws, off[domain], color="#AAAAAA", linewidth=1, zorder=2)
+    for number, domain in enumerate([*off][len(PALETTE) :]):
+        axes.plot(draws, off[domain], color="#AAAAAA", linewidth=1, label="" if number else "other domains", zorder=2)
     for domain, color, marker in zip(shown, PALETTE, MARKERS, strict=False):
         often = max(1, len(lines) // MOST_MARKERS)
         axes.plot(draws, off[domain], color=color, marker=marker, markevery=often, markersize=4, label=domain, zorder=3)
