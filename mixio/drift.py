@@ -18,13 +18,22 @@ _NAMED = 5
 
 
 def bounds(mixture: Mixture) -> dict[str, float]:
-    """By how many draws each domain may be off n times its share, whatever n is."""
-    drawn = sum(share > 0 for share in mixture.shares.values())
-    at_ends = (drawn - 1).bit_length() / 2
-    return {
-        domain: (at_ends + mixture.window * share * (1 - share)) if share else 0.0
-        for domain, share in mixture.shares.items()
-    }
+    """By how many draws each domain may be off n times its share, whatever n is; every segment adds its own."""
+    allowed = dict.fromkeys(mixture.domains, 0.0)
+    for _, shares in mixture.schedule:
+        drawn = {domain: share for domain, share in shares.items() if share}
+        at_ends = (len(drawn) - 1).bit_length() / 2
+        for domain, share in drawn.items():
+            allowed[domain] += at_ends + mixture.window * share * (1 - share)
+    return allowed
+
+
+def intended(mixture: Mixture, n: int) -> Mapping[str, float]:
+    """The share of each domain in the first n draws; where shares change, or others drew before, as it is planned."""
+    if len(mixture.schedule) == 1 and not mixture.start:
+        return mixture.shares
+    n = max(n, mixture.start) if mixture.end is None else min(max(n, mixture.start), mixture.end)
+    return {domain: count / max(n, 1) for domain, count in mixture.counts(n).items()}
 
 
 def named_differences(realised: Mapping[str, int], planned: Mapping[str, int]) -> str:

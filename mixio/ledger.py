@@ -25,7 +25,7 @@ from typing import Any
 
 from mixio.consumed import Consumed
 from mixio.delivered import Delivered, DomainDelivered
-from mixio.drift import bounds, likely_cause, named_differences
+from mixio.drift import bounds, intended, likely_cause, named_differences
 from mixio.errors import InvalidArgument, MixtureDriftError, RunLogError
 from mixio.jsonl import append_object, read_objects
 from mixio.mixture import Mixture
@@ -92,8 +92,8 @@ class Ledger:
         """
         if first > n:
             raise InvalidArgument(f"the draws from first={first} up to n={n} are none; first comes before n")
-        delivered, before = self._delivered(), self.mixture.counts(first)
-        planned = {domain: count - before[domain] for domain, count in self.mixture.counts(n).items()}
+        delivered, before = self._delivered(), self.mixture.counts(first) if first else {}
+        planned = {domain: count - before.get(domain, 0) for domain, count in self.mixture.counts(n).items()}
         of_domains = named_differences({name: of.draws for name, of in delivered.domains.items()}, planned)
         numbered = delivered.consumed.count == delivered.draws
         row = Consumed.row(first, n - first)
@@ -129,6 +129,7 @@ class Ledger:
         """
         delivered, allowed = self._delivered(), bounds(self.mixture)
         total, of = delivered.draws, delivered.domains
+        shares = intended(self.mixture, total)
         voxels, padded = (sum(getattr(each, name) for each in of.values()) for name in ("voxels", "padded"))
         return {
             "draws": total,
@@ -138,7 +139,7 @@ class Ledger:
                 domain: {
                     "draws": counts.draws,
                     "share": counts.draws / max(total, 1),
-                    "intended": self.mixture.shares.get(domain, 0.0),
+                    "intended": shares.get(domain, 0.0),
                     "bound": allowed.get(domain, 0.0),
                     "passes": self._passes(domain, counts.draws),
                     "volumes_seen": self._seen(domain, counts.repeats),

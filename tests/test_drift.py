@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixio.consumed import Consumed
-from mixio.drift import bounds, likely_cause, named_differences
+from mixio.drift import bounds, intended, likely_cause, named_differences
 from mixio.mixture import Mixture
 
 PLAN = Consumed.row(0, 640)
@@ -19,6 +19,23 @@ def test_no_domain_is_farther_from_its_share_than_its_bound_whatever_the_number_
 def test_a_bound_is_half_a_draw_a_level_and_the_variance_of_a_window():
     assert bounds(Mixture({"a": 0.5, "b": 0.25, "c": 0.25, "d": 0.0})) == {"a": 17.0, "b": 13.0, "c": 13.0, "d": 0.0}
     assert bounds(Mixture({"a": 1.0})) == {"a": 0.0}
+
+
+@given(st.integers(1, 200), st.integers(1, 70), st.integers(0, 600))
+def test_where_shares_change_every_segment_adds_its_bound(start, window, n):
+    mixture = Mixture([(0, {"a": 0.7, "b": 0.3}), (start, {"a": 0.1, "c": 0.9})], window=window)
+    first, later = min(n, start), max(n - start, 0)
+    due = {"a": 0.7 * first + 0.1 * later, "b": 0.3 * first, "c": 0.9 * later}
+    for domain, count in mixture.counts(n).items():
+        assert abs(count - due[domain]) <= bounds(mixture)[domain] + 1e-9
+
+
+def test_what_is_intended_is_the_plan_where_shares_change_and_else_the_shares():
+    mixture = Mixture([(0, {"a": 1.0}), (64, {"b": 1.0})])
+    assert intended(mixture, 128) == {"a": 0.5, "b": 0.5}
+    assert intended(Mixture({"a": 0.3, "b": 0.7}), 5) == {"a": 0.3, "b": 0.7}
+    assert intended(Mixture({"a": 1.0}, before={"b": 60}), 80) == {"a": 0.25, "b": 0.75}
+    assert intended(Mixture({"a": 1.0}, end=20, before={"b": 10}), 80) == {"a": 0.5, "b": 0.5}
 
 
 def test_the_domains_farthest_off_are_named_first():

@@ -113,6 +113,20 @@ def test_the_batches_of_another_mixture_are_found():
         observed(planned(0, 640, Mixture({"ct": 0.5, "mr": 0.5}))).check(640)
 
 
+def test_a_run_that_goes_on_with_another_mixture_is_checked_as_a_whole():
+    first = Mixture({"a": 0.75, "b": 0.25})
+    old = observed(*(planned(g, g + 4, first) for g in range(0, 100, 4)), mixture=first)
+    second = Mixture({"a": 0.25, "b": 0.75}, before=first.taken(100))
+    ledger = Ledger(second)
+    ledger.load_state_dict(json.loads(json.dumps(old.state_dict())))
+    for g in range(100, 200, 4):
+        ledger.observe(planned(g, g + 4, second))
+    ledger.check(200)
+    assert ledger.summary()["domains"]["a"]["intended"] == second.counts(200)["a"] / 200
+    with pytest.raises(MixtureDriftError, match="draws 200 to 203 were never counted"):
+        ledger.check(204)
+
+
 def test_without_numbers_of_draws_their_number_is_compared():
     unnumbered = {"domain": planned(0, 640)["domain"]}
     observed(unnumbered).check(640)
