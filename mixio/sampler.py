@@ -37,8 +37,9 @@ class MixtureSampler(DistributedSampler[int]):
 
     `num_samples` is the whole run's, over all ranks; the tail that does not fill a batch of `batch_size` = b
     on every rank is left out, so all ranks make equally many steps. Rank and world size come from
-    torch.distributed if it is initialized, else from RANK and WORLD_SIZE, else are 0 and 1. Iterating begins
-    at the position last loaded, whatever the epoch: this is one run, and reading it twice gives it twice.
+    torch.distributed if it is initialized, else from RANK and WORLD_SIZE, else are 0 and 1; if torch.distributed says
+    otherwise by the time that this is read, it is refused. Iterating begins at the position last loaded, whatever
+    the epoch: this is one run, and reading it twice gives it twice.
 
     It subclasses `DistributedSampler` so that frameworks that replace other samplers leave it in place. As
     there, the attribute `num_samples` and `len` count one rank's draws, here those from the position on.
@@ -55,6 +56,7 @@ class MixtureSampler(DistributedSampler[int]):
         rank: int | None = None,
         num_replicas: int | None = None,
     ) -> None:
+        self._found = rank is None and num_replicas is None
         rank = _rank() if rank is None else rank
         num_replicas = _world_size() if num_replicas is None else num_replicas
         if not 0 <= rank < num_replicas:
@@ -73,6 +75,10 @@ class MixtureSampler(DistributedSampler[int]):
         self._move_to(0)
 
     def __iter__(self) -> Iterator[int]:
+        self._refuse_other_ranks()
+        return self._draws()
+
+    def _draws(self) -> Iterator[int]:
         self._handed = 0
         step = self.num_replicas * self.batch_size
         first = self.start + self.rank * self.batch_size
@@ -122,18 +128,28 @@ class MixtureSampler(DistributedSampler[int]):
         self.num_samples = steps * self.batch_size
         self.total_size = self.num_samples * self.num_replicas
 
+    def _refuse_other_ranks(self) -> None:
+        """What was built before its process knew its rank would give every rank the draws of the first."""
+        here, built = (_rank(), _world_size()), (self.rank, self.num_replicas)
+        if self._found and _meets_others() and here != built:
+            raise InvalidArgument(
+                f"this sampler was built for rank {built[0]} of {built[1]} and is read by rank {here[0]} of {here[1]}; "
+                "build it after the processes have met (in Lightning: inside train_dataloader), or give rank and "
+                "num_replicas"
+            )
+
     def _check(self, consumed: int) -> None:
         if not 0 <= consumed <= self.total:
             raise InvalidArgument(f"consumed must be from 0 to num_samples = {self.total}, got {consumed}")
 
 
+def _meets_others() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 def _rank() -> int:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank()
-    return int(os.environ.get("RANK", "0"))
+    return torch.distributed.get_rank() if _meets_others() else int(os.environ.get("RANK", "0"))
 
 
 def _world_size() -> int:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_world_size()
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return torch.distributed.get_world_size() if _meets_others() else int(os.environ.get("WORLD_SIZE", "1"))

@@ -6,9 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from mixio.dataset import MixtureDataset
 from mixio.errors import InvalidArgument
+from mixio.loader import MixtureLoader
 from mixio.mixture import Mixture
 from mixio.sampler import MixtureSampler
 from tests.test_dataset import LISTS, of_lists, of_run, of_store
@@ -76,6 +78,24 @@ def test_rank_and_world_size_come_from_torch_distributed_where_it_runs(tmp_path,
     torch.distributed.init_process_group("gloo", f"file://{tmp_path}/meeting", rank=0, world_size=1)
     try:
         assert list(MixtureSampler(of_lists(), num_samples=2, batch_size=2)) == [0, 1]
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_one_built_before_the_processes_met_refuses_to_be_read(small_store, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    dataset = of_store(small_store)
+    early, told = MixtureSampler(dataset, num_samples=8, batch_size=2), of_run(dataset, 1, 2, 2, 8)
+    threads = MixtureLoader(dataset, num_samples=8, batch_size=2, threads=1)
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        for each in (early, threads, DataLoader(dataset, 2, sampler=early)):
+            with pytest.raises(
+                InvalidArgument, match=r"built for rank 1 of 2 and is read by rank 0 of 1; build it after"
+            ):
+                next(iter(each))
+        assert list(told) == [2, 3, 6, 7]
     finally:
         torch.distributed.destroy_process_group()
 
