@@ -42,7 +42,8 @@ class MixtureSampler(DistributedSampler[int]):
     the epoch: this is one run, and reading it twice gives it twice.
 
     It subclasses `DistributedSampler` so that frameworks that replace other samplers leave it in place. As
-    there, the attribute `num_samples` and `len` count one rank's draws, here those from the position on.
+    there, the attribute `num_samples` and `len` count one rank's draws: a batch for every step of the whole run, those
+    before a loaded position too, for Lightning counts the steps of a resumed epoch from its beginning.
     """
 
     dataset: Fingerprinted  # type: ignore[assignment]
@@ -72,7 +73,7 @@ class MixtureSampler(DistributedSampler[int]):
         super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=False, drop_last=True)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.total = num_samples
-        self._move_to(0)
+        self._move_to(0, 0)
 
     def __iter__(self) -> Iterator[int]:
         self._refuse_other_ranks()
@@ -80,10 +81,9 @@ class MixtureSampler(DistributedSampler[int]):
 
     def _draws(self) -> Iterator[int]:
         self._handed = 0
-        step = self.num_replicas * self.batch_size
-        first = self.start + self.rank * self.batch_size
-        for begin in range(first, first + self.num_samples * self.num_replicas, step):
-            for g in range(begin, begin + self.batch_size):
+        step, mine = self.num_replicas * self.batch_size, self.rank * self.batch_size
+        for begin in range(self.start, self.total - step + 1, step):
+            for g in range(begin + mine, begin + mine + self.batch_size):
                 self._handed += 1
                 yield g
 
@@ -92,6 +92,8 @@ class MixtureSampler(DistributedSampler[int]):
 
     def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
         """The run's position, to be saved as JSON: `consumed` draws over all ranks since the run's first.
+
+        It also has the number of steps that were made, by which the length is told.
 
         Give it where the loader has workers: (step + 1) * batch_size * world size. None takes the whole
         batches that this iterator has handed out, times the world size; workers fetch ahead, so that counts
@@ -103,6 +105,7 @@ class MixtureSampler(DistributedSampler[int]):
         return {
             "schema_version": SCHEMA_VERSION,
             "consumed": consumed,
+            "steps": self._steps + (consumed - self.start) // (self.num_replicas * self.batch_size),
             "fingerprint": self.dataset.fingerprint,
         }
 
@@ -119,13 +122,14 @@ class MixtureSampler(DistributedSampler[int]):
                 "build the data set as it was then, or start a new run without the state"
             )
         self._check(state["consumed"])
-        self._move_to(state["consumed"])
+        step = self.num_replicas * self.batch_size
+        self._move_to(state["consumed"], state.get("steps", state["consumed"] // step))
 
-    def _move_to(self, consumed: int) -> None:
-        self.start = consumed
+    def _move_to(self, consumed: int, steps: int) -> None:
+        self.start, self._steps = consumed, steps
         self._handed = 0
-        steps = (self.total - consumed) // (self.num_replicas * self.batch_size)
-        self.num_samples = steps * self.batch_size
+        left = (self.total - consumed) // (self.num_replicas * self.batch_size)
+        self.num_samples = (steps + left) * self.batch_size
         self.total_size = self.num_samples * self.num_replicas
 
     def _refuse_other_ranks(self) -> None:

@@ -35,8 +35,9 @@ def test_a_run_goes_on_where_it_stopped_with_other_ranks_and_batches(world, batc
     for rank in range(new_world):
         sampler = of_run(dataset, rank, new_world, new_batch, total)
         sampler.load_state_dict(state)
-        rest += list(sampler)
-        assert len(sampler) * new_world <= total - state["consumed"]
+        received = list(sampler)
+        assert len(sampler) == steps * new_batch + len(received)
+        rest += received
     assert sorted(rest) == list(range(state["consumed"], state["consumed"] + len(rest)))
     assert total - max(rest) <= new_world * new_batch
 
@@ -56,7 +57,18 @@ def test_setting_the_epoch_does_not_move_a_loaded_position():
     sampler.load_state_dict(sampler.state_dict(consumed=8))
     sampler.set_epoch(3)
     assert next(iter(sampler)) == 8
-    assert len(sampler) == sampler.num_samples == 32
+    assert len(sampler) == sampler.num_samples == 40
+
+
+def test_the_length_counts_the_steps_that_were_made_whoever_made_them():
+    sampler = of_run(of_lists(), 0, 4, 2, 80)
+    sampler.load_state_dict(of_run(of_lists(), 0, 1, 4, 80).state_dict(consumed=40))
+    assert len(sampler) == (10 + 5) * 2
+    assert sampler.state_dict(consumed=56)["steps"] == 12
+    before_steps_were_kept = {**sampler.state_dict(consumed=40)}
+    del before_steps_were_kept["steps"]
+    sampler.load_state_dict(before_steps_were_kept)
+    assert len(sampler) == 80 // 4
 
 
 def test_a_finished_run_has_nothing_left():
