@@ -273,7 +273,7 @@ def _volumes(source: PatchStore | Mapping[str, Any], mixture: Mixture, split: st
                 "add volumes of it, or give it share 0"
             )
         if isinstance(source, Mapping):
-            volumes[domain], nothing = range(len(source[domain])), "its data set is empty"
+            volumes[domain], nothing = range(_length(source[domain], domain)), "its data set is empty"
         else:
             volumes[domain], nothing = source.volumes(domain, split), f"no volume in split {split!r}"
         if not volumes[domain]:
@@ -281,6 +281,16 @@ def _volumes(source: PatchStore | Mapping[str, Any], mixture: Mixture, split: st
                 f"{domain!r} has share {share:.6g} but {nothing}; add volumes of it, or give it share 0"
             )
     return volumes
+
+
+def _length(member: Any, domain: str) -> int:
+    try:
+        return len(member)
+    except TypeError as error:
+        raise InvalidArgument(
+            f"the data set of {domain!r} has no length; a domain is map-style, with len() and items by number, so that "
+            "draws can be planned; a stream has none"
+        ) from error
 
 
 def _tags(draw: Draw) -> dict[str, Any]:
