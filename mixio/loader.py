@@ -86,12 +86,8 @@ class MixtureLoader:
         return _Batches(self, self._progress)
 
     def __len__(self) -> int:
-        """Batches of this rank in the whole run, those before a loaded position too.
-
-        That is what Lightning and torchdata count by: to it they add the batches that were done before.
-        """
-        step = self.batch_size * self.sampler.num_replicas
-        return self.sampler.start // step + len(self.sampler) // self.batch_size
+        """Batches of this rank in the whole run, those before a loaded position too."""
+        return len(self.sampler) // self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
         """Nothing changes: a run has no epochs. Frameworks call this on whatever they iterate over."""

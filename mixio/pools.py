@@ -94,7 +94,7 @@ def members_of(
             )
         members: Sequence[Any]
         if isinstance(source, Mapping):
-            members, nothing = range(len(source[domain])), "its data set is empty"
+            members, nothing = range(_length(source[domain], domain)), "its data set is empty"
         else:
             members, nothing = source.volumes(domain, split), f"no volume in split {split!r}"
         if not members:
@@ -103,6 +103,16 @@ def members_of(
             )
         found[domain] = _chosen(domain, members, subsets[domain], seed) if domain in subsets else members
     return found
+
+
+def _length(member: Any, domain: str) -> int:
+    try:
+        return len(member)
+    except TypeError as error:
+        raise InvalidArgument(
+            f"the data set of {domain!r} has no length; a domain is map-style, with len() and items by number, so that "
+            "draws can be planned; a stream has none"
+        ) from error
 
 
 def refuse_unknown(option: str, named: Iterable[str], domains: Sequence[str]) -> None:

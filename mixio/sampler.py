@@ -46,11 +46,13 @@ class MixtureSampler(DistributedSampler[int]):
 
     `num_samples` is the whole run's, over all ranks; the tail that does not fill a batch of `batch_size` = b
     on every rank is left out, so all ranks make equally many steps. Rank and world size come from
-    torch.distributed if it is initialized, else from RANK and WORLD_SIZE, else are 0 and 1. Iterating begins
-    at the position last loaded, whatever the epoch: this is one run, and reading it twice gives it twice.
+    torch.distributed if it is initialized, else from RANK and WORLD_SIZE, else are 0 and 1; if torch.distributed says
+    otherwise by the time that this is read, it is refused. Iterating begins at the position last loaded, whatever
+    the epoch: this is one run, and reading it twice gives it twice.
 
     It subclasses `DistributedSampler` so that frameworks that replace other samplers leave it in place. As
-    there, the attribute `num_samples` and `len` count one rank's draws, here those from the position on.
+    there, the attribute `num_samples` and `len` count one rank's draws: a batch for every step of the whole run, those
+    before a loaded position too, for Lightning counts the steps of a resumed epoch from its beginning.
     """
 
     dataset: Drawn  # type: ignore[assignment]
@@ -65,6 +67,7 @@ class MixtureSampler(DistributedSampler[int]):
         num_replicas: int | None = None,
     ) -> None:
         asked, num_samples = num_samples, dataset.available(num_samples)
+        self._found = rank is None and num_replicas is None
         rank = _rank() if rank is None else rank
         num_replicas = _world_size() if num_replicas is None else num_replicas
         if not 0 <= rank < num_replicas:
@@ -82,7 +85,7 @@ class MixtureSampler(DistributedSampler[int]):
         self.asked, self.total = asked, num_samples
         self._changes: list[Any] = []
         self._has_begun = False
-        self._move_to(0)
+        self._move_to(0, 0)
 
     def copy(self) -> "MixtureSampler":
         """One that goes on from the same position and counts for itself; this one has begun, as if it were iterated."""
@@ -90,11 +93,15 @@ class MixtureSampler(DistributedSampler[int]):
         return copy.copy(self)
 
     def __iter__(self) -> Iterator[int]:
-        self._handed, self._has_begun = 0, True
-        step = self.num_replicas * self.batch_size
-        first = self.start + self.rank * self.batch_size
-        for begin in range(first, first + self.num_samples * self.num_replicas, step):
-            for g in range(begin, begin + self.batch_size):
+        self._refuse_other_ranks()
+        self._has_begun = True
+        return self._draws()
+
+    def _draws(self) -> Iterator[int]:
+        self._handed = 0
+        step, mine = self.num_replicas * self.batch_size, self.rank * self.batch_size
+        for begin in range(self.start, self.total - step + 1, step):
+            for g in range(begin + mine, begin + mine + self.batch_size):
                 self._handed += 1
                 yield g
 
@@ -106,7 +113,7 @@ class MixtureSampler(DistributedSampler[int]):
 
         Give it where the loader has workers: (step + 1) * batch_size * world size. None takes the whole
         batches that this iterator has handed out, times the world size; workers fetch ahead, so that counts
-        draws that no one has trained on yet.
+        draws that no one has trained on yet. The state also has the number of steps that were made, for the length.
         """
         if consumed is None:
             consumed = self.start + self._handed // self.batch_size * self.batch_size * self.num_replicas
@@ -115,6 +122,7 @@ class MixtureSampler(DistributedSampler[int]):
         state = {
             "schema_version": SCHEMA_VERSION,
             "consumed": consumed,
+            "steps": self._steps + (consumed - self.start) // (self.num_replicas * self.batch_size),
             "taken": mixture.taken(consumed),
             "fingerprint": self.dataset.fingerprint,
             "allocation": Allocation(mixture.shares_at(consumed)).fingerprint,
@@ -129,11 +137,7 @@ class MixtureSampler(DistributedSampler[int]):
         state to come tell it. Of a domain whose volumes are others now, the order is another one. Load before
         iterating: workers that have begun keep the draws as they were.
         """
-        if state.get("schema_version") not in _KNOWN:
-            version = state.get("schema_version")
-            raise InvalidArgument(f"sampler state has schema_version {version!r}, expected one of {_KNOWN}")
-        ours, theirs = self.dataset.fingerprint, state.get("fingerprint", {})
-        differing = [part for part in ours if ours[part] != theirs.get(part)]
+        differing = self._differences(state)
         if differing and not allow_change:
             raise InvalidArgument(
                 f"the saved state differs from this data set in {' and '.join(differing)}; "
@@ -141,14 +145,25 @@ class MixtureSampler(DistributedSampler[int]):
                 "data set by allow_change=True"
             )
         consumed, changes = state["consumed"], list(state.get("changes", ()))
-        if differing and "taken" not in state:
-            raise InvalidArgument(
-                "a state of schema_version 1 does not say what was drawn; build the data set as it was"
-            )
         self._go_on_after(state["taken"] if differing else state.get("before", {}))
         self._changes = [*changes, {"draw": consumed, "in": differing}] if differing else changes
         self._check(consumed)
-        self._move_to(consumed)
+        step = self.num_replicas * self.batch_size
+        self._move_to(consumed, state.get("steps", consumed // step))
+
+    def _differences(self, state: Mapping[str, Any]) -> list[str]:
+        """The parts of the fingerprint in which a state is not this data set's."""
+        version = state.get("schema_version")
+        if version not in _KNOWN:
+            raise InvalidArgument(f"sampler state has schema_version {version!r}, expected one of {_KNOWN}")
+        ours, theirs = self.dataset.fingerprint, state.get("fingerprint", {})
+        differing = [part for part in ours if ours[part] != theirs.get(part)]
+        if differing and "taken" not in state:
+            raise InvalidArgument(
+                f"the saved state differs from this data set in {' and '.join(differing)}; build the data set as it was "
+                "then: a state of schema_version 1 does not say what was drawn, so that others could go on"
+            )
+        return differing
 
     def _go_on_after(self, before: Before) -> None:
         before = {domain: Taken.of(value, domain).plain for domain, value in before.items()}
@@ -162,25 +177,35 @@ class MixtureSampler(DistributedSampler[int]):
         self.dataset.go_on_after(before)
         self.total = self.dataset.available(self.asked)
 
-    def _move_to(self, consumed: int) -> None:
-        self.start = consumed
+    def _move_to(self, consumed: int, steps: int) -> None:
+        self.start, self._steps = consumed, steps
         self._handed = 0
-        steps = (self.total - consumed) // (self.num_replicas * self.batch_size)
-        self.num_samples = steps * self.batch_size
+        left = (self.total - consumed) // (self.num_replicas * self.batch_size)
+        self.num_samples = (steps + left) * self.batch_size
         self.total_size = self.num_samples * self.num_replicas
+
+    def _refuse_other_ranks(self) -> None:
+        """What was built before its process knew its rank would give every rank the draws of the first."""
+        here, built = (_rank(), _world_size()), (self.rank, self.num_replicas)
+        if self._found and _meets_others() and here != built:
+            raise InvalidArgument(
+                f"this sampler was built for rank {built[0]} of {built[1]} and is read by rank {here[0]} of {here[1]}; "
+                "build it after the processes have met (in Lightning: inside train_dataloader), or give rank and "
+                "num_replicas"
+            )
 
     def _check(self, consumed: int) -> None:
         if not 0 <= consumed <= self.total:
             raise InvalidArgument(f"consumed must be from 0 to num_samples = {self.total}, got {consumed}")
 
 
+def _meets_others() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 def _rank() -> int:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank()
-    return int(os.environ.get("RANK", "0"))
+    return torch.distributed.get_rank() if _meets_others() else int(os.environ.get("RANK", "0"))
 
 
 def _world_size() -> int:
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_world_size()
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return torch.distributed.get_world_size() if _meets_others() else int(os.environ.get("WORLD_SIZE", "1"))

@@ -6,10 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from mixio.allocation import Allocation
 from mixio.dataset import MixtureDataset
 from mixio.errors import InvalidArgument
+from mixio.loader import MixtureLoader
 from mixio.mixture import Mixture
 from mixio.sampler import MixtureSampler
 from tests.test_dataset import LISTS, of_lists, of_run, of_store
@@ -34,8 +36,9 @@ def test_a_run_goes_on_where_it_stopped_with_other_ranks_and_batches(world, batc
     for rank in range(new_world):
         sampler = of_run(dataset, rank, new_world, new_batch, total)
         sampler.load_state_dict(state)
-        rest += list(sampler)
-        assert len(sampler) * new_world <= total - state["consumed"]
+        received = list(sampler)
+        assert len(sampler) == steps * new_batch + len(received)
+        rest += received
     assert sorted(rest) == list(range(state["consumed"], state["consumed"] + len(rest)))
     assert total - max(rest) <= new_world * new_batch
 
@@ -55,7 +58,18 @@ def test_setting_the_epoch_does_not_move_a_loaded_position():
     sampler.load_state_dict(sampler.state_dict(consumed=8))
     sampler.set_epoch(3)
     assert next(iter(sampler)) == 8
-    assert len(sampler) == sampler.num_samples == 32
+    assert len(sampler) == sampler.num_samples == 40
+
+
+def test_the_length_counts_the_steps_that_were_made_whoever_made_them():
+    sampler = of_run(of_lists(), 0, 4, 2, 80)
+    sampler.load_state_dict(of_run(of_lists(), 0, 1, 4, 80).state_dict(consumed=40))
+    assert len(sampler) == (10 + 5) * 2
+    assert sampler.state_dict(consumed=56)["steps"] == 12
+    before_steps_were_kept = {**sampler.state_dict(consumed=40)}
+    del before_steps_were_kept["steps"]
+    sampler.load_state_dict(before_steps_were_kept)
+    assert len(sampler) == 80 // 4
 
 
 def test_a_finished_run_has_nothing_left():
@@ -77,6 +91,24 @@ def test_rank_and_world_size_come_from_torch_distributed_where_it_runs(tmp_path,
     torch.distributed.init_process_group("gloo", f"file://{tmp_path}/meeting", rank=0, world_size=1)
     try:
         assert list(MixtureSampler(of_lists(), num_samples=2, batch_size=2)) == [0, 1]
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_one_built_before_the_processes_met_refuses_to_be_read(small_store, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    dataset = of_store(small_store)
+    early, told = MixtureSampler(dataset, num_samples=8, batch_size=2), of_run(dataset, 1, 2, 2, 8)
+    threads = MixtureLoader(dataset, num_samples=8, batch_size=2, threads=1)
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        for each in (early, threads, DataLoader(dataset, 2, sampler=early)):
+            with pytest.raises(
+                InvalidArgument, match=r"built for rank 1 of 2 and is read by rank 0 of 1; build it after"
+            ):
+                next(iter(each))
+        assert list(told) == [2, 3, 6, 7]
     finally:
         torch.distributed.destroy_process_group()
 
@@ -192,7 +224,10 @@ def test_a_state_of_version_1_is_taken_but_allows_no_change():
     sampler = of_run(of_lists(), 0, 1, 4, 400)
     sampler.load_state_dict(old)
     assert sampler.state_dict() == state
-    with pytest.raises(InvalidArgument, match="a state of schema_version 1 does not say what was drawn"):
+    assert len(sampler) == 400
+    with pytest.raises(
+        InvalidArgument, match="differs from this data set in seed; build .* a state of schema_version 1 does not say"
+    ):
         of_run(of_lists(seed=1), 0, 1, 4, 400).load_state_dict(old, allow_change=True)
 
 
