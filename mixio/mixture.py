@@ -42,7 +42,7 @@ from mixio.allocation import check_shares, fingerprint
 from mixio.errors import InvalidArgument, MixioError, MixtureEnded
 from mixio.segment import LARGEST_WINDOW, Segment, segments_of
 from mixio.taken import Taken
-from mixio.weights import read_shares
+from mixio.weights import read_allocation
 
 Shares = Mapping[str, float]
 Before = Mapping[str, int | Sequence[int]]
@@ -88,7 +88,7 @@ class Mixture:
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, seed: int = 0, window: int = 64) -> "Mixture":
         """The mixture of an allocation.json, or of another tool's list of weights (see `mixio.weights`)."""
-        return cls(read_shares(path), seed=seed, window=window)
+        return cls(read_allocation(path).shares, seed=seed, window=window)
 
     @property
     def shares(self) -> Shares:

@@ -20,8 +20,8 @@ _NAMES = ("domain", "name", "dataset", "path")
 _WEIGHTS = ("weight", "share", "proportion", "probability", "ratio")
 
 
-def read_shares(path: str | os.PathLike[str]) -> dict[str, float]:
-    """The share of each domain; `AllocationError` names the file and what is wrong with it."""
+def read_allocation(path: str | os.PathLike[str]) -> Allocation:
+    """The shares that a file gives; `AllocationError` names it and what is wrong with it."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -29,10 +29,10 @@ def read_shares(path: str | os.PathLike[str]) -> dict[str, float]:
     try:
         document = json.loads(text)
     except ValueError:
-        return _normalised(path, _pairs_of_text(text))
+        return Allocation(_normalised(path, _pairs_of_text(text)))
     if isinstance(document, Mapping) and "schema_version" in document:
-        return dict(Allocation.load(path).shares)
-    return _normalised(path, _pairs_of_json(document))
+        return Allocation.load(path)
+    return Allocation(_normalised(path, _pairs_of_json(document)))
 
 
 def _pairs_of_json(document: Any) -> Iterator[tuple[Any, Any]]:

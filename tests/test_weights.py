@@ -5,7 +5,7 @@ import pytest
 from mixio.allocation import Allocation
 from mixio.errors import AllocationError
 from mixio.mixture import Mixture
-from mixio.weights import read_shares
+from mixio.weights import read_allocation
 
 WANTED = {"ct": 0.75, "mri": 0.25}
 FILES = {
@@ -23,13 +23,14 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_a_plain_list_of_weights_is_read(tmp_path, name):
     (tmp_path / "weights").write_text(FILES[name], encoding="utf-8")
-    assert read_shares(tmp_path / "weights") == pytest.approx(WANTED)
+    assert read_allocation(tmp_path / "weights").shares == pytest.approx(WANTED)
     assert Mixture.load(tmp_path / "weights", seed=3) == Mixture(WANTED, seed=3)
 
 
 def test_an_allocation_is_read_as_it_is(tmp_path):
-    Allocation({"ct": 0.6, "mri": 0.4}).save(tmp_path / "allocation.json")
-    assert read_shares(tmp_path / "allocation.json") == {"ct": 0.6, "mri": 0.4}
+    allocation = Allocation({"ct": 0.6, "mri": 0.4}, 100, "by hand")
+    allocation.save(tmp_path / "allocation.json")
+    assert read_allocation(tmp_path / "allocation.json") == allocation
 
 
 @pytest.mark.parametrize(
@@ -52,9 +53,9 @@ def test_an_allocation_is_read_as_it_is(tmp_path):
 def test_what_is_no_list_of_weights_is_refused_by_name(tmp_path, text, message):
     (tmp_path / "weights.txt").write_text(text)
     with pytest.raises(AllocationError, match=f"weights.txt is no list of weights: .*{message}"):
-        read_shares(tmp_path / "weights.txt")
+        read_allocation(tmp_path / "weights.txt")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(AllocationError, match="cannot read .*none.json as shares"):
-        read_shares(tmp_path / "none.json")
+        read_allocation(tmp_path / "none.json")

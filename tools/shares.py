@@ -5,6 +5,7 @@ from pathlib import Path
 from mixio.allocation import Allocation
 from mixio.errors import InvalidArgument
 from mixio.store import Store
+from mixio.weights import read_allocation
 from tools.baselines import proportional, uniform
 
 
@@ -12,14 +13,14 @@ def shares_of(mixture: str, store: Store) -> tuple[dict[str, float], str | None]
     """The shares, every domain of the store among them, and the name of the strategy if it has one.
 
     `mixture` is "uniform", "proportional" (to the number of training volumes), the path of an
-    allocation.json, or "abdomen-ct=0.6,brain-t1=0.4".
+    allocation.json or of another tool's list of weights, or "abdomen-ct=0.6,brain-t1=0.4".
     """
     if mixture == "uniform":
         return uniform(store.domains), mixture
     if mixture == "proportional":
         return proportional({domain: len(store.names(domain, "train")) for domain in store.domains}), mixture
     if mixture.endswith(".json") or Path(mixture).is_file():
-        allocation = Allocation.load(mixture)
+        allocation = read_allocation(mixture)
         shares, strategy = dict(allocation.shares), allocation.strategy
     else:
         shares, strategy = Allocation(_parsed(mixture)).shares, None
