@@ -160,8 +160,8 @@ class MixtureSampler(DistributedSampler[int]):
         differing = [part for part in ours if ours[part] != theirs.get(part)]
         if differing and "taken" not in state:
             raise InvalidArgument(
-                f"the saved state differs from this data set in {' and '.join(differing)}; build the data set as it was "
-                "then: a state of schema_version 1 does not say what was drawn, so that others could go on"
+                f"the saved state differs from this data set in {' and '.join(differing)}; build it as it "
+                "was: a state of schema_version 1 does not say what was drawn, so that others could go on"
             )
         return differing
 
