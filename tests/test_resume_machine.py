@@ -34,7 +34,7 @@ class Sampled:
         draws = iter(self.sampler)
         return iter(lambda: list(islice(draws, self.sampler.batch_size)), [])
 
-    def left(self) -> int:
+    def length(self) -> int:
         return len(self.sampler) // self.sampler.batch_size
 
     def state(self, consumed: int) -> dict[str, Any]:
@@ -66,9 +66,8 @@ class Threaded:
         for batch in self.loader:
             yield batch["draw"].tolist()
 
-    def left(self) -> int:
-        sampler = self.loader.sampler
-        return len(self.loader) - sampler.start // (sampler.batch_size * sampler.num_replicas)
+    def length(self) -> int:
+        return len(self.loader)
 
     def state(self, consumed: int) -> dict[str, Any]:
         return self.loader.state_dict()
@@ -82,7 +81,8 @@ shapes = {"face": faces, "world": st.integers(1, 4), "batch": st.integers(1, 4)}
 
 
 class Run(RuleBasedStateMachine):
-    """A run of `TOTAL` draws, and what it should do: `begin` is the position last loaded, `steps` were made since."""
+    """A run of `TOTAL` draws, and what it should do: `begin` is the position last loaded, to which `made` steps led, and
+    `steps` were made since."""
 
     saved = Bundle("saved")
 
@@ -93,7 +93,7 @@ class Run(RuleBasedStateMachine):
     @initialize(**shapes)
     def start(self, face: Callable[..., Any], world: int, batch: int) -> None:
         self.ranks = [face(self.dataset, rank, world, batch) for rank in range(world)]
-        self.begin = self.steps = 0
+        self.begin = self.made = self.steps = 0
         self.global_batch = world * batch
         self.open: list[Iterator[list[int]]] = []
 
@@ -115,23 +115,23 @@ class Run(RuleBasedStateMachine):
         self.open = []
 
     @rule(target=saved)
-    def save(self) -> tuple[str, int]:
-        return json.dumps(self.ranks[-1].state(self.position)), self.position
+    def save(self) -> tuple[str, int, int]:
+        return json.dumps(self.ranks[-1].state(self.position)), self.position, self.made + self.steps
 
     @rule(state=saved)
-    def go_on_here(self, state: tuple[str, int]) -> None:
+    def go_on_here(self, state: tuple[str, int, int]) -> None:
         self.open = []
         for rank in self.ranks:
             rank.load(json.loads(state[0]))
-        self.begin, self.steps = state[1], 0
+        self.begin, self.made, self.steps = state[1], state[2], 0
 
     @rule(state=saved, **shapes)
-    def go_on_elsewhere(self, state: tuple[str, int], **shape: Any) -> None:
+    def go_on_elsewhere(self, state: tuple[str, int, int], **shape: Any) -> None:
         self.start(**shape)
         self.go_on_here(state)
 
     @rule(state=saved)
-    def load_a_state_of_other_draws(self, state: tuple[str, int]) -> None:
+    def load_a_state_of_other_draws(self, state: tuple[str, int, int]) -> None:
         other = json.loads(state[0])
         other["fingerprint"]["seed"] += 1
         for rank in self.ranks:
@@ -142,7 +142,8 @@ class Run(RuleBasedStateMachine):
     def all_ranks_know_the_position(self) -> None:
         states = [rank.state(self.position) for rank in self.ranks]
         assert {state["consumed"] for state in states} == {self.position}
-        assert {rank.left() for rank in self.ranks} == {(TOTAL - self.begin) // self.global_batch}
+        to_come = (TOTAL - self.begin) // self.global_batch
+        assert {rank.length() for rank in self.ranks} == {self.made + to_come}
 
     @property
     def position(self) -> int:
@@ -153,5 +154,5 @@ class Run(RuleBasedStateMachine):
 @pytest.mark.parametrize("source", ["lists", "store"])
 def test_however_often_a_run_stops_and_goes_on_its_ranks_read_the_next_draws(small_store, source):
     dataset = of_lists() if source == "lists" else of_store(small_store, patch_size=4)
-    how = settings(max_examples=60, stateful_step_count=30, deadline=None)
+    how = settings(max_examples=40, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(lambda: Run(dataset), settings=how)
