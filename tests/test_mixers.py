@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def test_a_contestant_delivers_samples_of_its_domains_in_their_shares(name: str,
         pytest.skip(f"{told[name]} is not installed")
     samples = np.array(told[name])
     assert samples.shape == (2, STEPS, 8)
-    assert (samples % PLACES < 2_000).all()
+    assert (samples % PLACES < 4_000).all()
     shares = np.bincount((samples // PLACES).ravel(), minlength=3) / samples.size
     assert shares == pytest.approx(WEIGHTS, abs=0.1)
     assert len(np.unique(samples)) > 300
@@ -81,7 +82,8 @@ def test_a_contestant_delivers_samples_of_its_domains_in_their_shares(name: str,
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["random", "stratified"])
 def test_what_mosaic_arranges_is_what_its_loader_delivers(method: str, tmp_path: Path) -> None:
-    pytest.importorskip("streaming")
+    if find_spec("streaming") is None:
+        pytest.skip("mosaicml-streaming is not installed")
     assert in_a_process(REAL, str(tmp_path), method) == "True True"
 
 
