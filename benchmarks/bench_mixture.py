@@ -1,104 +1,117 @@
-"""The mixture beside its peers: what a look-up costs, and how far the realised shares stray.
+"""The mixture beside its peers: how exact it is, for how many ranks, from where it resumes, what it costs.
 
-    python -m benchmarks.bench_mixture
+    python -m benchmarks.bench_mixture --json mixture.json --chart mixture.png
 
-Peers: multinomial drawing with NumPy, which most weighted samplers do, and `grain.MapDataset.mix` if grain
-is installed (`pip install 'mixio[bench]'`); it does not shuffle, so its deviation belongs beside ours without
-shuffle. A look-up is one random access at a draw number near 10^12; for grain, whose length is bounded by its
-sources, near 10^5, and with the fetch of one integer. Deviation is the largest |count - n*w| of any domain over
-all n up to 40,000, inside windows too. Times are medians over interleaved repeats; deviations have no noise.
+Every contestant mixes domains of one integer a sample with its own library, in a process of its own, and what its ranks
+deliver is counted; `benchmarks/mixers/` has how each is set up and why. All but times and memory follows from the seed,
+which is 0. Deviation, waits, ranks and resuming with other numbers are asked of two contestants at a time, times and
+memory of one after the other. Slow contestants are asked for fewer draws, which the tables say.
 """
 
-import time
-from collections.abc import Callable
-from statistics import median
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import click
 
-from mixio.mixture import Mixture
+from benchmarks.command import machine, versions
+from benchmarks.mixers.picture import draw
+from benchmarks.mixers.roster import MIXERS, Mixer
+from benchmarks.mixers.tables import tables
+from benchmarks.mixers.trial import Question
 
-try:
-    import grain
-except ImportError:
-    grain = None
-
-DRAWS = 40_000
-LOOKUPS = 2_000
-REPEATS = 9
-SIZES = (6, 64)
-
-
-def shares_of(size: int) -> NDArray[np.float64]:
-    """Shares of `size` domains over two orders of magnitude, the same for everybody."""
-    weights = np.random.default_rng(size).lognormal(sigma=1.0, size=size)
-    return weights / weights.sum()
-
-
-def mixture_of(shares: NDArray[np.float64], window: int) -> Mixture:
-    """The mixture of these shares, domains named by number."""
-    return Mixture({f"{i:02}": share for i, share in enumerate(shares.tolist())}, window=window)
+PACKAGES = "numpy torch grain mosaicml-streaming litdata webdataset torchdata datasets".split()
+COUNTED = ("deviation", "gap", "ranks", "elastic")
+TIMED = ("resume", "start")
+LIMIT, PLAN_LIMIT = 400, 60
+"""Seconds for an answer, and for planning a long run."""
 
 
-def grain_of(shares: NDArray[np.float64]) -> Callable[[int], int]:
-    """Draw g of the same mixture by grain; items are the domains' numbers."""
-    sources = [grain.MapDataset.source([i]).repeat(10**6) for i in range(len(shares))]
-    mixed = grain.MapDataset.mix(sources, weights=shares.tolist())
-    return lambda g: int(mixed[g])
+def ask(question: Question, limit: int = LIMIT) -> dict[str, Any]:
+    """The answer of a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.mixers.trial", json.dumps(asdict(question))]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, start_new_session=True, **pipes) as process:
+        try:
+            told, errors = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return {"refused": f"no answer within {limit} s"}
+    if process.returncode or not told:
+        last = errors.strip().splitlines()[-1:] or [f"exit code {process.returncode}"]
+        return {"refused": f"failed: {last[0]}"}
+    return json.loads(told.splitlines()[-1])
 
 
-def deviation(domains: NDArray[np.int64], shares: NDArray[np.float64]) -> float:
-    """Largest |count - n*w| over all prefixes n and domains."""
-    steps = np.arange(1, len(domains) + 1)
-    return max(float(np.abs(np.cumsum(domains == i) - steps * w).max()) for i, w in enumerate(shares))
+def longest(question: Question) -> dict[str, Any]:
+    """The start of the longest run that can be planned in time: a tenth of the draws until one can."""
+    ask(replace(question, asked="prepare"))
+    draws, refusals = question.draws, {}
+    while draws >= 10**5:
+        answer = ask(replace(question, draws=draws), PLAN_LIMIT)
+        if "seconds" in answer:
+            return {**answer, "draws": draws, "volumes": question.volumes, "longer": refusals}
+        if "left_out" in answer:
+            return answer
+        refusals[f"{draws:.0e}"] = {"refused": f"{draws:.0e} draws: {answer['refused']}"}
+        draws //= 10
+    return {"longer": refusals}
 
 
-def microseconds(lookups: dict[str, Callable[[int], object]], starts: dict[str, int]) -> dict[str, float]:
-    """Median time of one look-up, the contestants taking turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in lookups}
-    for repeat in range(REPEATS):
-        for name, lookup in lookups.items():
-            first = starts[name] + repeat * LOOKUPS
-            begin = time.perf_counter()
-            for g in range(first, first + LOOKUPS):
-                lookup(g)
-            seconds[name].append(time.perf_counter() - begin)
-    return {name: median(times) / LOOKUPS * 1e6 for name, times in seconds.items()}
+def answered(who: Mixer, asked: str, folder: str) -> dict[str, Any]:
+    """One contestant's answer, told when it is there."""
+    question = Question(who.name, asked, folder)
+    long = replace(question, draws=who.long, volumes=who.many)
+    answer = longest(long) if asked == "start" else ask(question)
+    click.echo(f"{asked:<10} {who.name:<22} {json.dumps(answer)[:90]}", err=True)
+    return answer
 
 
-def drawn(lookup: Callable[[int], int]) -> NDArray[np.int64]:
-    """The first `DRAWS` draws."""
-    return np.array([lookup(g) for g in range(DRAWS)])
+def contest(folder: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """All answers, by question and contestant."""
+    taking_part = [one for one in MIXERS if not names or one.name in names]
+    found: dict[str, dict[str, Any]] = {}
+    with ThreadPoolExecutor(2) as pool:
+        for asked in COUNTED:
+            asking = {one.name: pool.submit(answered, one, asked, folder) for one in taking_part if asked in one.asked}
+            found[asked] = {name: answer.result() for name, answer in asking.items()}
+    for asked in TIMED:
+        found[asked] = {one.name: answered(one, asked, folder) for one in taking_part if asked in one.asked}
+    return found
 
 
-def compare(size: int) -> None:
-    """Print the rows for `size` domains; ratios are to mixio with its default window."""
-    shares = shares_of(size)
-    ours, plain = mixture_of(shares, 64), mixture_of(shares, 1)
-    sequences = {
-        "mixio, window 64": drawn(lambda g: int(ours.locate(g)[0])),
-        "mixio, no shuffle": drawn(lambda g: int(plain.locate(g)[0])),
-        "multinomial": np.random.default_rng(0).choice(size, DRAWS, p=shares),
-    }
-    lookups: dict[str, Callable[[int], object]] = {"mixio, window 64": ours.locate, "mixio, no shuffle": plain.locate}
-    if grain is not None:
-        lookups["grain"] = grain_of(shares)
-        sequences["grain"] = drawn(grain_of(shares))
-    times = microseconds(lookups, {name: 10**5 if name == "grain" else 10**12 for name in lookups})
-    off = {name: deviation(domains, shares) for name, domains in sequences.items()}
-    base = "mixio, window 64"
-    for name in sequences:
-        cost = f"{times[name]:8.2f} {times[name] / times[base]:7.2f}x" if name in times else f"{'-':>8} {'-':>8}"
-        print(f"{size:>3}  {name:<18} {cost}  {off[name]:9.2f} {off[name] / off[base]:7.2f}x")
+def costs(folder: str) -> dict[str, Any]:
+    """What is measured of us alone."""
+    command = [sys.executable, "-m", "benchmarks.mixers.added", folder]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
 
-def main() -> None:
-    """Print the table."""
-    print(f"  K  {'':<18} {'us/look-up':>10} {'ratio':>6}  {'max |count-nw|':>9} {'ratio':>5}")
-    for size in SIZES:
-        compare(size)
-    if grain is None:
-        print("grain is not installed: skipped; pip install 'mixio[bench]' brings it")
+@click.command(help="How exact mixtures are, ours and others'.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where samples are written, kept, and used again.")
+@click.option("--only", default="", help="Contestants, as the tables name them, with semicolons between.")
+@click.option("--json", "record", type=click.Path(path_type=Path), help="A file for every answer.")
+@click.option("--chart", type=click.Path(path_type=Path), help="A PNG.")
+def main(folder: Path | None, only: str, record: Path | None, chart: Path | None) -> None:
+    """Ask, print, write."""
+    names = [name.strip() for name in only.split(";") if name.strip()]
+    with tempfile.TemporaryDirectory() as temporary:
+        place = str(folder or temporary)
+        found = {**contest(place, names), "costs": costs(place)}
+    told = {"seed": "seed 0 everywhere; Dirichlet weights by numpy's default_rng(0)", "machine": machine()}
+    told["versions"] = versions(PACKAGES)
+    click.echo("\n".join(told.values()) + "\n" + tables(found))
+    if record:
+        record.write_text(json.dumps(told | found, indent=1))
+    if chart:
+        draw(found["deviation"], chart)
 
 
 if __name__ == "__main__":

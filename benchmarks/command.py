@@ -1,9 +1,10 @@
-"""The command line that both contests have, and what they leave: a table, a JSON file, a chart."""
+"""The command line that readers and loaders have, and what they leave: a table, a JSON file, a chart."""
 
 import json
 import os
 import platform
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -67,14 +68,23 @@ def conditions(task: Task, rounds: int) -> dict[str, str]:
     if task.bench == "load":
         how = f"float32 in [0, 1], batches of {task.batch}, {task.workers} workers or threads"
     what = f"{size} patches of {task.volumes} volumes of {shape}, {how}"
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    machine = f"{len(os.sched_getaffinity(0))} cores of {models[0].partition(': ')[2]}, load {load} at the end"
     return {
         "what": f"{what}; warm file cache, {rounds} rounds of {task.seconds:g} s",
-        "machine": machine,
-        "versions": f"Python {platform.python_version()}, " + ", ".join(map(_version, PACKAGES)),
+        "machine": machine(),
+        "versions": versions(PACKAGES),
     }
+
+
+def machine() -> str:
+    """The processors that this process may use, and how busy they are."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return f"{len(os.sched_getaffinity(0))} cores of {models[0].partition(': ')[2]}, load {load} at the end"
+
+
+def versions(packages: Sequence[str]) -> str:
+    """Of Python and of these packages."""
+    return f"Python {platform.python_version()}, " + ", ".join(map(_version, packages))
 
 
 def _version(package: str) -> str:

@@ -10,11 +10,9 @@ it is in the file cache; starting up and the first batches do not count. A conte
 import itertools
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from benchmarks.corpus import Corpus, Request, Shape, box, nbytes
 from benchmarks.locate import Locator
 from benchmarks.peers.crops import LeftOut, Reader, Setup
 from benchmarks.peers.roster import Contestant, contestant, function
-from benchmarks.usage import cpu_seconds, memory, tree
+from benchmarks.usage import cpu_seconds, leave, memory
 
 CHECKED = 12
 """Patches of a trial."""
@@ -166,12 +164,7 @@ def answer(action: str, task: Task) -> dict[str, Any]:
 def main(action: str, options: str) -> None:
     """The last line on stdout is the answer; then this process ends at once, with whatever it has started."""
     print(json.dumps(answer(action, Task(**json.loads(options)))), flush=True)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would raise for workers that die
-    for child in reversed(tree(os.getpid())[1:]):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-            if "resource_tracker" not in Path(f"/proc/{child}/cmdline").read_text():  # it frees shared memory
-                os.kill(child, signal.SIGKILL)
-    os._exit(0)
+    leave()
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ shapes = {"face": faces, "world": st.integers(1, 4), "batch": st.integers(1, 4)}
 
 
 class Run(RuleBasedStateMachine):
-    """A run of `TOTAL` draws, and what it should do: `begin` is the position last loaded, to which `made` steps led, and
+    """A run of `TOTAL` draws, and what it should do: `begin` is the position last loaded, to which `made` steps led.
     `steps` were made since."""
 
     saved = Bundle("saved")
