@@ -34,11 +34,8 @@ EDGE = 16
 def main(words: Sequence[str] | None = None) -> None:
     options = arguments(words)
     torch.distributed.init_process_group("gloo", timeout=timedelta(seconds=options.timeout))
-    torch.manual_seed(0)
-    # In double precision: ranks sum in an order of their own, and the weights can still be compared.
-    layers = nn.Flatten(), nn.Linear(EDGE**3, 8), nn.Linear(8, EDGE**3), nn.Unflatten(1, (1, EDGE, EDGE, EDGE))
-    model = DistributedDataParallel(nn.Sequential(*layers).double())
-    train(options, model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    train(options)
+    # The model has ended before: if it holds the group last, it waits for gloo's thread, which waits for Python's lock.
     torch.distributed.destroy_process_group()
 
 
@@ -56,7 +53,9 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def train(options: argparse.Namespace, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def train(options: argparse.Namespace) -> None:
+    model = model_of()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     loader, sampler = data_of(options)
     path, begin = options.folder / "checkpoint.pt", 0
     if path.exists():
@@ -78,6 +77,14 @@ def train(options: argparse.Namespace, model: nn.Module, optimizer: torch.optim.
                 # Workers read ahead, so a sampler cannot know how much was trained on; a MixtureLoader does.
                 data = loader.state_dict() if options.threads else sampler.state_dict(consumed=consumed)
                 save(path, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "data": data})
+
+
+def model_of() -> nn.Module:
+    """An autoencoder of patches (B, 1, 16, 16, 16), the same on every rank."""
+    torch.manual_seed(0)
+    layers = nn.Flatten(), nn.Linear(EDGE**3, 8), nn.Linear(8, EDGE**3), nn.Unflatten(1, (1, EDGE, EDGE, EDGE))
+    # In double precision: ranks sum in an order of their own, and the weights can still be compared.
+    return DistributedDataParallel(nn.Sequential(*layers).double())
 
 
 def data_of(options: argparse.Namespace) -> tuple[Any, Any]:
