@@ -1,14 +1,16 @@
 """From the mixture that was asked for to the draws that there are: shares in patches, and caps on repeats."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 from mixio.allocation import fingerprint
 from mixio.caps import capped
 from mixio.errors import InvalidArgument, MixtureEnded
 from mixio.mixture import Before, Mixture
-from mixio.pools import Pools, refuse_unknown
+from mixio.pools import Pools, refuse_unknown, whole
 from mixio.units import in_patches
 
 OnCap = Literal["raise", "stop", "redistribute"]
@@ -36,9 +38,16 @@ class Asked:
     @property
     def fingerprint(self) -> str | None:
         """16 hex characters over units and caps; None where there are none."""
-        if not self.limits and set(self.amounts.values()) <= {1.0}:
+        if not self.limits and not self._uneven:
             return None
-        return fingerprint({"amounts": self.amounts, "limits": self.limits, "on cap": self.on_cap})
+        most = max(self.amounts.values(), default=1.0)
+        amounts = {domain: amount / most for domain, amount in self.amounts.items()} if self._uneven else None
+        redistribute = self.on_cap == "redistribute"
+        return fingerprint({"amounts": amounts, "limits": self.limits, "redistribute": redistribute})
+
+    @property
+    def _uneven(self) -> bool:
+        return len(set(self.amounts.values())) > 1
 
     def available(self, mixture: Mixture, num_samples: int) -> int:
         """How many of so many draws there are; `MixtureEnded` where fewer are not what was asked for."""
@@ -55,7 +64,7 @@ class Asked:
 
     def _uncapped(self, before: Before | None) -> Mixture:
         mixture = self.given.after(before) if before else self.given
-        return in_patches(mixture, self.amounts) if len(set(self.amounts.values())) > 1 else mixture
+        return in_patches(mixture, self.amounts) if self._uneven else mixture
 
 
 def checked_on_cap(on_cap: str) -> OnCap:
@@ -65,25 +74,27 @@ def checked_on_cap(on_cap: str) -> OnCap:
     return on_cap  # type: ignore[return-value]
 
 
-def limits_of(max_repeats: MaxRepeats, pools: Pools) -> dict[str, int]:
-    """The number of draws that each domain may have: so many passes over its volumes."""
+def limits_of(max_repeats: MaxRepeats, pools: Pools, domains: Sequence[str]) -> dict[str, int]:
+    """The number of draws that each domain may have: so many passes over its volumes; `domains` are all there are."""
     if max_repeats is None:
         return {}
     passes = max_repeats if isinstance(max_repeats, Mapping) else dict.fromkeys(pools.members, max_repeats)
-    refuse_unknown("max_repeats", passes, list(pools.members))
+    refuse_unknown("max_repeats", passes, domains)
+    limits = {}
     for domain, number in passes.items():
         if not number > 0:
             raise InvalidArgument(f"max_repeats of {domain!r} must be a number of passes above 0, got {number!r}")
-    draws = {domain: len(members) * pools.patches[domain] for domain, members in pools.members.items()}
-    return {domain: int(number * draws[domain]) for domain, number in passes.items()}
+        if domain in pools.members and number < math.inf:
+            limits[domain] = int(Fraction(str(number)) * len(pools.members[domain]) * pools.patches[domain])
+    return limits
 
 
-def patches_of(patches_per_volume: int | Mapping[str, int], drawn: Mapping[str, Any]) -> dict[str, int]:
-    """How many patches of each volume a pass reads, by domain."""
+def patches_of(
+    patches_per_volume: int | Mapping[str, int], drawn: Mapping[str, Any], domains: Sequence[str]
+) -> dict[str, int]:
+    """How many patches of each volume a pass reads, of each domain that is drawn; `domains` are all there are."""
     if not isinstance(patches_per_volume, Mapping):
         patches_per_volume = dict.fromkeys(drawn, patches_per_volume)
-    refuse_unknown("patches_per_volume", patches_per_volume, list(drawn))
-    for domain, number in patches_per_volume.items():
-        if not isinstance(number, int) or number < 1:
-            raise InvalidArgument(f"patches_per_volume of {domain!r} must be a whole number from 1, got {number!r}")
-    return {domain: patches_per_volume.get(domain, 1) for domain in drawn}
+    refuse_unknown("patches_per_volume", patches_per_volume, domains)
+    numbers = {domain: whole("patches_per_volume", domain, n) for domain, n in patches_per_volume.items()}
+    return {domain: numbers.get(domain, 1) for domain in drawn}

@@ -44,14 +44,12 @@ class _Plan:
 
     def extend(self, start: int, shares: Shares, limits: Mapping[str, int], end: int | None) -> int | None:
         """One segment more, up to the draw at which a domain is spent, which is returned, or else to `end`."""
-        segment = self._segment(shares)
-        known = limits.keys() & shares.keys()
-        firsts = [(segment.draw_after(domain, limits[domain]), domain) for domain in known]
-        reached, domain = min(((g, domain) for g, domain in firsts if g is not None), default=(None, ""))
-        if reached is not None and (end is None or reached < end):
+        left = {domain: limit for domain, limit in limits.items() if shares.get(domain)}
+        found = self._segment(shares).first_after(left)
+        reached = None
+        if found is not None and (end is None or found[0] < end):
+            reached, domain = found
             self.spent.add(domain)
-        else:
-            reached = None
         stop = end if reached is None else reached
         if stop != start:
             self.schedule.append((start, shares))

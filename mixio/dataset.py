@@ -21,7 +21,7 @@ from mixio.errors import InvalidArgument, require
 from mixio.late import Block, Stored
 from mixio.mixture import Before, Mixture
 from mixio.normalize import Window
-from mixio.pools import Pools, members_of
+from mixio.pools import Pools, domains_of, members_of
 from mixio.sampler import MixtureSampler as MixtureSampler
 from mixio.units import Unit, amounts_of
 from mixio.volume import Shape
@@ -33,6 +33,8 @@ try:
 except ImportError as error:
     raise require("torch", "torch") from error
 
+ORDERS = 2
+"""Of the ways in which draws have been put in order, which one this is."""
 _NUMBERS = {"corner", "valid", "flip", "draw", "seed"}  # the columns of a batch that are tensors
 _ARRAYS = {"corner", "valid", "flip"}  # those that are tensors in a sample too
 
@@ -103,11 +105,16 @@ class MixtureDataset(Dataset[Any]):
         self.seed = operator.index(seed)
         self.transform = transform
         self.split = split
-        members = members_of(source, mixture.drawn, split, subsets=subsets or {}, seed=self.seed)
-        self.pools = Pools(members, self.seed, patches_of(patches_per_volume, members), mixture.window)
-        limits = limits_of(max_repeats, self.pools)
+        members, domains = (
+            members_of(source, mixture.drawn, split, subsets=subsets or {}, seed=self.seed),
+            domains_of(source),
+        )
+        self.pools = Pools(members, self.seed, patches_of(patches_per_volume, members, domains), mixture.window)
+        limits = limits_of(max_repeats, self.pools, domains)
         self._asked = Asked(mixture, self._amounts(unit), limits, checked_on_cap(on_cap))
         self.mixture = self._asked.mixture()
+        self.has_begun = False
+        """Whether a sampler has been iterated over: workers may have a copy."""
         self.corners = CornerRule(self.patch_size, align, foreground)
         self.flip = _flip_axes(flip)
         self.replaces = _replaces(on_fault)
@@ -124,6 +131,11 @@ class MixtureDataset(Dataset[Any]):
 
     def __len__(self) -> int:
         return len(self.pools)
+
+    @property
+    def allocation(self) -> str:
+        """The fingerprint of the allocation that was asked for."""
+        return self._asked.given.allocation
 
     @property
     def volumes(self) -> Mapping[str, Sequence[Any]]:
@@ -244,6 +256,7 @@ class MixtureDataset(Dataset[Any]):
         """What decides which patch draw g is, part by part, so that a difference can be named."""
         return {
             "mixture": self._asked.given.fingerprint,
+            "orders": ORDERS,
             "seed": self.seed,
             "patch size": list(self.patch_size),
             "foreground": self.corners.foreground,

@@ -41,11 +41,12 @@ from numpy.typing import NDArray
 from mixio.allocation import check_shares, fingerprint
 from mixio.errors import InvalidArgument, MixioError, MixtureEnded
 from mixio.segment import LARGEST_WINDOW, Segment, segments_of
-from mixio.taken import Taken
+from mixio.taken import Plain, Taken
 from mixio.weights import read_allocation
 
 Shares = Mapping[str, float]
-Before = Mapping[str, int | Sequence[int]]
+_LARGEST = 1 << 62
+Before = Mapping[str, Plain]
 
 
 class Mixture:
@@ -75,12 +76,18 @@ class Mixture:
                 f"window must be from 1 draw to {LARGEST_WINDOW}, got {self.window}; 1 means no shuffle"
             )
         taken = {domain: Taken.of(value, domain) for domain, value in sorted((before or {}).items())}
-        self.before: dict[str, int | list[int]] = {domain: one.plain for domain, one in taken.items()}
+        self.before: dict[str, Plain] = {domain: one.plain for domain, one in taken.items()}
         self.start = sum(one.count for one in taken.values())
         """The first draw of this mixture."""
         self.schedule = _schedule(shares, self.start)
         """What shares are in force, from which draw on."""
+        self.allocation = _allocation(shares)
+        """The fingerprint of the last shares as they were given; an `Allocation` of them has the same."""
         self.end = None if end is None else _count(end, "the end of a mixture")
+        if self.end is not None:
+            if self.end < self.start:
+                raise InvalidArgument(f"a mixture that begins with draw {self.start} cannot end at {self.end}")
+            self.schedule = tuple(part for part in self.schedule if part[0] < self.end) or self.schedule[:1]
         named = [domain for _, each in self.schedule for domain in each]
         self.domains: tuple[str, ...] = tuple(sorted({*taken, *named}))
         """All domains by name, those of share 0 included."""
@@ -115,7 +122,9 @@ class Mixture:
         start = sum(Taken.of(value, domain).count for domain, value in before.items())
         rest = [(first, shares) for first, shares in self.schedule if first > start]
         schedule = [(start, self.shares_at(start)), *rest]
-        return Mixture(schedule, seed=self.seed, window=self.window, before=before, end=self.end)
+        mixture = Mixture(schedule, seed=self.seed, window=self.window, before=before, end=self.end)
+        mixture.allocation = self.allocation
+        return mixture
 
     def shares_at(self, g: int) -> Shares:
         """The shares that are in force at draw g."""
@@ -137,8 +146,11 @@ class Mixture:
 
     def locate_many(self, start: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The same of `count` draws from `start` on, below 2^62: places in `domains`, and numbers."""
-        start, count = self._draw(start), _count(count, "a number of draws")
+        start, count = _count(start, "a draw"), _count(count, "a number of draws")
+        if start + count > _LARGEST:
+            raise InvalidArgument(f"draws below 2^62 are located together, asked for {count} from {start} on")
         if count:
+            self._draw(start)
             self._draw(start + count - 1)
         pieces = [(np.empty(0, np.int64), np.empty(0, np.int64))]
         ends = [*self._starts[1:], start + count]
@@ -153,21 +165,29 @@ class Mixture:
         """How often each domain is among the first n draws; O(K) plus a walk through the last window."""
         return {domain: taken.count for domain, taken in zip(self.domains, self._taken(n), strict=True)}
 
-    def taken(self, n: int) -> dict[str, int | list[int]]:
+    def taken(self, n: int) -> dict[str, Plain]:
         """Which numbers of each domain the first n draws have, in plain values, for the `before` of another mixture.
 
-        That is how many; or, where n cuts a window so that numbers are left out, the first of these, and a bit for each
-        number from there on that is not.
+        That is how many; or, where n cuts a window so that numbers are left out, the first of these, and in hexadecimal
+        a bit for each number from there on that is not.
         """
         return {domain: taken.plain for domain, taken in zip(self.domains, self._taken(n), strict=True)}
 
     def draw_after(self, domain: str, count: int) -> int | None:
         """The first draw of a domain before which it has been drawn `count` times or more; None if there is none."""
-        leaf, ends = self.domains.index(domain), [*self._starts[1:], self.end]
-        for segment, end in zip(self._segments, ends, strict=True):
-            g = segment.draw_after(leaf, count)
-            if g is not None and (end is None or g < end):
-                return g
+        found = self.first_after({domain: count})
+        return None if found is None else found[0]
+
+    def first_after(self, counts: Mapping[str, int]) -> tuple[int, str] | None:
+        """The first draw of a domain that has been drawn as often as `counts` says, or more; and the domain."""
+        unknown = sorted(counts.keys() - set(self.domains))
+        if unknown:
+            raise InvalidArgument(f"the mixture has the domains {list(self.domains)}, asked for {unknown}")
+        by_leaf = {self.domains.index(domain): count for domain, count in counts.items()}
+        for segment, end in zip(self._segments, [*self._starts[1:], self.end], strict=True):
+            found = segment.first_after(by_leaf)
+            if found is not None and (end is None or found[0] < end):
+                return found[0], self.domains[found[1]]
         return None
 
     def _taken(self, n: int) -> list[Taken]:
@@ -205,7 +225,7 @@ class Mixture:
         return hash(self.fingerprint)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self.schedule, self.seed, self.window, self.before, self.end)
+        return _again, (self.schedule, self.seed, self.window, self.before, self.end, self.allocation)
 
     def __repr__(self) -> str:
         parts = []
@@ -216,8 +236,15 @@ class Mixture:
         return f"Mixture({'; '.join(parts)}; seed={self.seed}, window={self.window}{end})"
 
 
-def _again(schedule: Any, seed: int, window: int, before: Any, end: int | None) -> Mixture:
-    return Mixture(schedule, seed=seed, window=window, before=before, end=end)
+def _again(schedule: Any, seed: int, window: int, before: Any, end: int | None, allocation: str) -> Mixture:
+    mixture = Mixture(schedule, seed=seed, window=window, before=before, end=end)
+    mixture.allocation = allocation
+    return mixture
+
+
+def _allocation(shares: Any) -> str:
+    last = shares if isinstance(shares, Mapping) or not shares else shares[-1][1]
+    return fingerprint({"shares": check_shares(last)})
 
 
 def _schedule(shares: object, start: int) -> tuple[tuple[int, dict[str, float]], ...]:

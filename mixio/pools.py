@@ -1,5 +1,6 @@
 """Which volumes each domain draws from: those of a split, or a part of them in a keyed order."""
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,10 @@ class Chosen(Sequence[Any]):
     """The first `count` of some members in the order of a key; more of them hold these. Nothing is listed."""
 
     def __init__(self, members: Sequence[Any], count: int, key: int) -> None:
-        self._members, self._count, self._key = members, count, key
+        self.members, self._count, self._key = members, count, key
+
+    def __repr__(self) -> str:
+        return f"Chosen({self._count}, {self._key})"
 
     def __len__(self) -> int:
         return self._count
@@ -37,7 +41,7 @@ class Chosen(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self._count))]
-        return self._members[permute(range(self._count)[index], len(self._members), self._key)]
+        return self.members[permute(range(self._count)[index], len(self.members), self._key)]
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,11 @@ class Pools:
         return digest.hexdigest()
 
 
+def domains_of(source: Volumes | Mapping[str, Any]) -> tuple[str, ...]:
+    """All domains that there are."""
+    return tuple(sorted(source)) if isinstance(source, Mapping) else source.domains
+
+
 def members_of(
     source: Volumes | Mapping[str, Any],
     drawn: Mapping[str, float],
@@ -83,7 +92,7 @@ def members_of(
     `subsets` has how many volumes a domain draws from, where not all. Raises `AllocationError` where a domain has none,
     `InvalidArgument` for subsets that cannot be.
     """
-    domains = tuple(sorted(source)) if isinstance(source, Mapping) else source.domains
+    domains = domains_of(source)
     refuse_unknown("subsets", subsets, domains)
     found: dict[str, Sequence[Any]] = {}
     for domain, share in drawn.items():
@@ -115,6 +124,17 @@ def _length(member: Any, domain: str) -> int:
         ) from error
 
 
+def whole(option: str, domain: str, value: Any) -> int:
+    """A number from 1 on, or `InvalidArgument` that names the option and the domain."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise InvalidArgument(f"{option} of {domain!r} must be a whole number from 1, got {value!r}")
+    return number
+
+
 def refuse_unknown(option: str, named: Iterable[str], domains: Sequence[str]) -> None:
     """`InvalidArgument` where an option names a domain that the data do not have."""
     for domain in named:
@@ -123,7 +143,8 @@ def refuse_unknown(option: str, named: Iterable[str], domains: Sequence[str]) ->
 
 
 def _chosen(domain: str, members: Sequence[Any], count: int, seed: int) -> Chosen:
-    if not 1 <= count <= len(members):
+    count = whole("subsets", domain, count)
+    if count > len(members):
         raise InvalidArgument(f"subsets asks for {count} volumes of {domain!r}, which has {len(members)}")
     return Chosen(members, count, key_of(seed, "subset", domain, 0))
 
@@ -135,6 +156,9 @@ def spelled(members: Mapping[str, Sequence[Any]]) -> Iterator[str]:
         yield f"{', ' if number else ''}({domain!r}, "
         if isinstance(its, range):
             yield repr(its)
+        elif isinstance(its, Chosen):  # naming them one by one takes a permutation each
+            yield f"{its} of "
+            yield from spelled({domain: its.members})
         else:
             each, comma = map(repr, its), ""
             yield "["

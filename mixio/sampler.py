@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from mixio.allocation import Allocation
 from mixio.errors import InvalidArgument, require
 from mixio.mixture import Before, Mixture
 from mixio.taken import Taken
@@ -25,16 +24,18 @@ except ImportError as error:
     raise require("torch", "torch") from error
 
 SCHEMA_VERSION = 2
-_KNOWN = (1, 2)
 
 
 class Drawn(Protocol):
     """A map-style data set of draws; `fingerprint` says, part by part, what decides which sample draw g is."""
 
     mixture: Mixture
+    has_begun: bool
 
     @property
     def fingerprint(self) -> dict[str, Any]: ...
+    @property
+    def allocation(self) -> str: ...
     def available(self, num_samples: int) -> int: ...
     def go_on_after(self, before: Before) -> None: ...
     def __len__(self) -> int: ...
@@ -78,23 +79,23 @@ class MixtureSampler(DistributedSampler[int]):
             raise InvalidArgument(
                 f"num_samples={num_samples} makes no step: {num_replicas} ranks of {batch_size} draws "
                 f"need at least {num_replicas * batch_size}"
+                + ("" if num_samples == asked else f"; {asked} were asked for, max_repeats allows no more")
             )
         # DistributedSampler is typed for torch's own class; it only counts and asks for the length.
         super().__init__(dataset, num_replicas=num_replicas, rank=rank, shuffle=False, drop_last=True)  # type: ignore[arg-type]
         self.batch_size = batch_size
         self.asked, self.total = asked, num_samples
         self._changes: list[Any] = []
-        self._has_begun = False
-        self._move_to(0, 0)
+        self._move_to(dataset.mixture.start, 0)
 
     def copy(self) -> "MixtureSampler":
         """One that goes on from the same position and counts for itself; this one has begun, as if it were iterated."""
-        self._has_begun = True
+        self.dataset.has_begun = True
         return copy.copy(self)
 
     def __iter__(self) -> Iterator[int]:
         self._refuse_other_ranks()
-        self._has_begun = True
+        self.dataset.has_begun = True
         return self._draws()
 
     def _draws(self) -> Iterator[int]:
@@ -125,7 +126,7 @@ class MixtureSampler(DistributedSampler[int]):
             "steps": self._steps + (consumed - self.start) // (self.num_replicas * self.batch_size),
             "taken": mixture.taken(consumed),
             "fingerprint": self.dataset.fingerprint,
-            "allocation": Allocation(mixture.shares_at(consumed)).fingerprint,
+            "allocation": self.dataset.allocation,
         }
         return state | ({"before": mixture.before, "changes": self._changes} if mixture.before else {})
 
@@ -134,8 +135,8 @@ class MixtureSampler(DistributedSampler[int]):
 
         The state of another mixture, seed or store is refused, with what differs. With `allow_change` it is taken: this
         data set's draws go on from there, each domain's with the first that has not been drawn, and `changes` of the
-        state to come tell it. Of a domain whose volumes are others now, the order is another one. Load before
-        iterating: workers that have begun keep the draws as they were.
+        state to come tell it. With another seed, or other volumes in a domain, the volumes come in another order from
+        there. Load before iterating: workers that have begun keep the draws as they were.
         """
         differing = self._differences(state)
         if differing and not allow_change:
@@ -145,37 +146,42 @@ class MixtureSampler(DistributedSampler[int]):
                 "data set by allow_change=True"
             )
         consumed, changes = state["consumed"], list(state.get("changes", ()))
-        self._go_on_after(state["taken"] if differing else state.get("before", {}))
+        self._go_on_after(state["taken"] if differing else state.get("before", {}), consumed)
         self._changes = [*changes, {"draw": consumed, "in": differing}] if differing else changes
-        self._check(consumed)
         step = self.num_replicas * self.batch_size
         self._move_to(consumed, state.get("steps", consumed // step))
 
     def _differences(self, state: Mapping[str, Any]) -> list[str]:
         """The parts of the fingerprint in which a state is not this data set's."""
         version = state.get("schema_version")
-        if version not in _KNOWN:
-            raise InvalidArgument(f"sampler state has schema_version {version!r}, expected one of {_KNOWN}")
-        ours, theirs = self.dataset.fingerprint, state.get("fingerprint", {})
-        differing = [part for part in ours if ours[part] != theirs.get(part)]
-        if differing and "taken" not in state:
+        if version != SCHEMA_VERSION:
             raise InvalidArgument(
-                f"the saved state differs from this data set in {' and '.join(differing)}; build it as it "
-                "was: a state of schema_version 1 does not say what was drawn, so that others could go on"
+                f"sampler state has schema_version {version!r}, expected {SCHEMA_VERSION}; others draw in other "
+                "orders: go on with the version that saved it, or start a new run"
             )
-        return differing
+        ours, theirs = self.dataset.fingerprint, state.get("fingerprint", {})
+        return [part for part in ours if ours[part] != theirs.get(part)]
 
-    def _go_on_after(self, before: Before) -> None:
+    def _go_on_after(self, before: Before, consumed: int) -> None:
+        """See that the data set draws what comes after `before`; it stays as it is where that cannot be."""
         before = {domain: Taken.of(value, domain).plain for domain, value in before.items()}
-        if before == self.dataset.mixture.before:
+        present = self.dataset.mixture.before
+        if before == present:
+            self._check(consumed)
             return
-        if self._has_begun:
+        if self.dataset.has_begun:
             raise InvalidArgument(
                 "this state changes what is drawn, which workers that have begun would not learn of; "
-                "load it before iterating, into a sampler that is new"
+                "load it before iterating, into a new sampler of a new data set"
             )
-        self.dataset.go_on_after(before)
-        self.total = self.dataset.available(self.asked)
+        try:
+            self.dataset.go_on_after(before)
+            self.total = self.dataset.available(self.asked)
+            self._check(consumed)
+        except InvalidArgument:
+            self.dataset.go_on_after(present)
+            self.total = self.dataset.available(self.asked)
+            raise
 
     def _move_to(self, consumed: int, steps: int) -> None:
         self.start, self._steps = consumed, steps
@@ -196,7 +202,8 @@ class MixtureSampler(DistributedSampler[int]):
 
     def _check(self, consumed: int) -> None:
         if not 0 <= consumed <= self.total:
-            raise InvalidArgument(f"consumed must be from 0 to num_samples = {self.total}, got {consumed}")
+            limit = "num_samples" if self.total == self.asked else "what max_repeats allows"
+            raise InvalidArgument(f"consumed must be from 0 to {limit} = {self.total}, got {consumed}")
 
 
 def _meets_others() -> bool:

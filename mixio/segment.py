@@ -7,6 +7,7 @@ those that are free where the segment begins.
 
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,8 @@ from mixio.draws import key_of, permute, permute_many
 from mixio.taken import Taken
 from mixio.tree import arrival, totals, tree, walk, walk_many
 
-LARGEST_WINDOW = 1 << 20
-"""Draws of a window: more would be walked through where a window is cut."""
+LARGEST_WINDOW = 1 << 16
+"""Draws of a window; where it is cut, a state has a bit for each."""
 _AT_ONCE = 1 << 14
 """Draws that are planned together: their arrays stay in the processor's cache."""
 
@@ -46,24 +47,14 @@ class Segment:
         self._cut = None if end is None or not (end - start) % window else end - (end - start) % window
 
     def locate(self, g: int) -> tuple[int, int]:
-        """The domain of draw g of the run, by its place, and the draw's number there; O(log K).
-
-        In the window that is cut it takes a walk for every draw of that before g.
-        """
+        """The domain of draw g of the run, by its place, and the draw's number there; O(log K)."""
         if self._cut is not None and g >= self._cut:
-            *earlier, leaf = self._leaves(self._cut, g + 1)
-            k = totals(self._tree, self._cut - self.start).get(leaf, 0) + earlier.count(leaf)
-        else:
-            leaf, k = self._walk(g)
-        return leaf, self.before[leaf].number(k) if leaf in self._holed else self._counts[leaf] + k
-
-    def _walk(self, g: int) -> tuple[int, int]:
+            leaves, numbers = self._in_order
+            return int(leaves[g - self._cut]), int(numbers[g - self._cut])
         first = g - self.start
         window, place = divmod(first, self._window)
-        return walk(self._tree, first - place + permute(place, self._window, self._key(window)))
-
-    def _leaves(self, begin: int, end: int) -> list[int]:
-        return [self._walk(g)[0] for g in range(begin, end)]
+        leaf, k = walk(self._tree, first - place + permute(place, self._window, self._key(window)))
+        return leaf, self.before[leaf].number(k) if leaf in self._holed else self._counts[leaf] + k
 
     def locate_many(self, g: int, count: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """The same of `count` draws from g on, in pieces."""
@@ -73,49 +64,72 @@ class Segment:
         begin = first - first % size
         while begin < last:
             end = min(begin + step, -(-last // size) * size)
-            leaves, numbers = self._windows(begin, end)
+            leaves, ks = self._windows(begin, end)
             wanted = slice(max(first - begin, 0), last - begin)
-            yield leaves[wanted], numbers[wanted]
+            yield leaves[wanted], self._numbered(leaves, ks)[wanted]
             begin = end
-        if stop < g + count:
-            rest = np.array([self.locate(each) for each in range(stop, g + count)])
-            yield rest[:, 0], rest[:, 1]
+        if self._cut is not None and stop < g + count:
+            leaves, numbers = self._in_order
+            yield leaves[stop - self._cut : g + count - self._cut], numbers[stop - self._cut : g + count - self._cut]
+
+    @cached_property
+    def _in_order(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Domains and numbers of the window that is cut."""
+        assert self._cut is not None
+        begin = self._cut - self.start
+        leaves, ks = self._windows(begin, begin + self._window)
+        for leaf in np.unique(leaves):
+            ks[leaves == leaf] = np.sort(ks[leaves == leaf])
+        return leaves, self._numbered(leaves, ks)
 
     def _windows(self, begin: int, end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Domains and numbers of whole windows, counted from the segment's start."""
+        """Domains of whole windows, counted from the segment's start, and which of a domain's draws here each is."""
         size = self._window
         keys = np.array([self._key(window) for window in range(begin // size, end // size)], np.uint64)
         places = permute_many(size, keys) + np.arange(0, end - begin, size)[:, None]  # (windows, size)
-        leaves, ks = (each[places.ravel()] for each in walk_many(self._tree, begin, end - begin))
-        numbers = ks + np.array(self._counts)[leaves]
+        leaves, ks = walk_many(self._tree, begin, end - begin)
+        return leaves[places.ravel()], ks[places.ravel()]
+
+    def _numbered(self, leaves: NDArray[np.int64], ks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers of those draws: those that were free when the segment began."""
+        numbers: NDArray[np.int64] = ks + np.array(self._counts)[leaves]
         for leaf in self._holed:
             taken = self.before[leaf]
             filling = (leaves == leaf) & (ks < len(taken.holes))
             numbers[filling] = np.array(taken.holes)[ks[filling]]
-        return leaves, numbers
+        return numbers
 
     def taken(self, g: int) -> list[Taken]:
-        """What has been taken of each domain before draw g; O(K) plus a walk through the window that g cuts."""
-        begin = g - (g - self.start) % self._window
-        counts = totals(self._tree, begin - self.start)
+        """What has been taken of each domain before draw g; O(K), and a walk through the window that g cuts."""
+        rest = (g - self.start) % self._window
+        begin = g - self.start - rest
+        counts = totals(self._tree, begin)
         others: dict[int, list[int]] = {}
-        for leaf, k in map(self._walk, range(begin, g)):
-            if begin == self._cut:
-                counts[leaf] += 1
-            else:
+        if rest:
+            leaves, ks = self._windows(begin, begin + self._window)
+            for leaf, k in zip(leaves[:rest].tolist(), ks[:rest].tolist(), strict=True):
                 others.setdefault(leaf, []).append(k)
+        if begin + self.start == self._cut:  # its numbers come in order
+            counts, others = {leaf: n + len(others.get(leaf, ())) for leaf, n in counts.items()}, {}
         return [taken.plus(counts.get(leaf, 0), others.get(leaf, ())) for leaf, taken in enumerate(self.before)]
 
-    def draw_after(self, leaf: int, count: int) -> int | None:
-        """The draw of a domain before which it has been drawn `count` times or more; None where it has no share."""
-        if not self.shares[leaf]:
+    def first_after(self, counts: Mapping[int, int]) -> tuple[int, int] | None:
+        """The first draw of a domain before which it has been drawn as often as `counts` says, or more; and the domain.
+
+        None where no domain of `counts` has a share.
+        """
+        due = {leaf: max(n - self._counts[leaf], 0) for leaf, n in counts.items() if self.shares[leaf]}
+        if not due:
             return None
-        k = max(count - self._counts[leaf], 0)
-        m = arrival(self._tree, leaf, k)
-        begin = self.start + m - m % self._window
-        later = k - totals(self._tree, begin - self.start)[leaf]
-        leaves = self._leaves(begin, begin + self._window)
-        return begin + [i for i, each in enumerate(leaves) if each == leaf][later]
+        m = min(arrival(self._tree, leaf, k) for leaf, k in due.items())
+        begin = m - m % self._window
+        seen = totals(self._tree, begin)
+        leaves, _ = self._windows(begin, begin + self._window)
+        for place, leaf in enumerate(leaves.tolist()):
+            if seen[leaf] == due.get(leaf):
+                return self.start + begin + place, leaf
+            seen[leaf] += 1
+        raise AssertionError("the window that has the first of these arrivals")
 
     def _key(self, window: int) -> int:
         return key_of(self._seed, "window", self._label, window)

@@ -18,6 +18,8 @@ from functools import cached_property
 
 from mixio.errors import InvalidArgument
 
+Plain = int | Sequence[int | str]
+
 
 @dataclass(frozen=True)
 class Taken:
@@ -27,22 +29,21 @@ class Taken:
     mask: int = 0
 
     @classmethod
-    def of(cls, plain: int | Sequence[int], domain: str) -> "Taken":
-        """From plain values: how many, or [`whole`, `mask`]."""
+    def of(cls, plain: Plain, domain: str) -> "Taken":
+        """From plain values."""
         try:
-            whole, mask = map(operator.index, plain if isinstance(plain, Sequence) else (plain, 0))
+            first, bits = (plain, "0") if not isinstance(plain, Sequence) or isinstance(plain, str) else plain
+            whole, mask = operator.index(first), int(bits, 16)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             whole = mask = -1
         if min(whole, mask) < 0 or mask & 1:
-            raise InvalidArgument(
-                f"what is drawn of {domain!r} must be a number or two as `taken` gives, got {plain!r}"
-            )
+            raise InvalidArgument(f"what is drawn of {domain!r} must be as `Mixture.taken` gives it, got {plain!r}")
         return cls(whole, mask)
 
     @property
-    def plain(self) -> int | list[int]:
-        """The same in plain values."""
-        return [self.whole, self.mask] if self.mask else self.whole
+    def plain(self) -> Plain:
+        """The same in plain values: how many, or [`whole`, `mask` in hexadecimal]."""
+        return [self.whole, f"{self.mask:x}"] if self.mask else self.whole
 
     @property
     def count(self) -> int:
@@ -57,11 +58,6 @@ class Taken:
     def number(self, k: int) -> int:
         """The k-th free number."""
         return self.holes[k] if k < len(self.holes) else self.count + k
-
-    def free_below(self, number: int) -> int:
-        """How many free numbers are below this one."""
-        below = self.mask & ((1 << max(number - self.whole, 0)) - 1)
-        return max(number - self.whole, 0) - below.bit_count()
 
     def plus(self, first: int, others: Iterable[int] = ()) -> "Taken":
         """What is taken after the first so many free numbers are, and of the free numbers the ones in these places."""

@@ -27,7 +27,7 @@ def read_allocation(path: str | os.PathLike[str]) -> Allocation:
     except (OSError, UnicodeDecodeError) as error:
         raise AllocationError(f"cannot read {path} as shares: {error}") from error
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_Object)
     except ValueError:
         return Allocation(_normalised(path, _pairs_of_text(text)))
     if isinstance(document, Mapping) and "schema_version" in document:
@@ -35,11 +35,19 @@ def read_allocation(path: str | os.PathLike[str]) -> Allocation:
     return Allocation(_normalised(path, _pairs_of_json(document)))
 
 
+class _Object(dict[str, Any]):
+    """A JSON object that remembers names which come twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
 def _pairs_of_json(document: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(document, Mapping):
         document = document.get("train_domain_weights", document)
-    if isinstance(document, Mapping):
-        yield from document.items()
+    if isinstance(document, _Object):
+        yield from document.pairs
     elif isinstance(document, list):
         for entry in document:
             yield _entry(entry) if isinstance(entry, Mapping) else tuple(entry)
@@ -58,7 +66,7 @@ def _entry(entry: Mapping[str, Any]) -> tuple[Any, Any]:
 def _pairs_of_text(text: str) -> Iterator[tuple[Any, Any]]:
     lines = [line for line in text.splitlines() if line.strip()]
     if any(mark in text for mark in ",;\t"):
-        mark = next(mark for mark in "\t;," if mark in lines[0])
+        mark = next((mark for mark in "\t;" if mark in lines[0]), ",")
         yield from map(_entry, csv.DictReader(lines, delimiter=mark))
     else:
         words = text.split()
@@ -75,7 +83,7 @@ def _normalised(path: str | os.PathLike[str], pairs: Iterable[tuple[Any, Any]]) 
         total = math.fsum(weights.values())
         if not 0 < total < math.inf:
             raise ValueError(f"the weights of {sorted(weights)} sum to {total}")
-    except (TypeError, ValueError, StopIteration) as error:
+    except (TypeError, ValueError) as error:
         raise AllocationError(
             f'{path} is no list of weights: {error}; give an allocation.json, {{"domain": weight}} as JSON, a table '
             'with the columns domain and weight, or pairs "weight domain"'

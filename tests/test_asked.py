@@ -43,6 +43,7 @@ def test_the_share_of_a_domain_that_is_spent_goes_to_the_others():
     [
         ({"on_cap": "end"}, 'on_cap must be "raise", "stop" or "redistribute", got \'end\''),
         ({"max_repeats": 0}, "max_repeats of 'a' must be a number of passes above 0, got 0"),
+        ({"max_repeats": float("nan")}, "max_repeats of 'a' must be a number of passes above 0, got nan"),
         ({"max_repeats": {"c": 1}}, "max_repeats names 'c', which is none of"),
         ({"patches_per_volume": {"a": 2}}, "patches_per_volume and on_fault need a store"),
         ({"patches_per_volume": 0}, "patches_per_volume of 'a' must be a whole number from 1, got 0"),
@@ -73,3 +74,29 @@ def test_a_capped_run_that_is_changed_counts_what_was_drawn_before(small_store):
     sampler.load_state_dict(state, allow_change=True)
     drawn = Counter(draw.domain for draw in map(second.plan, sampler)) + Counter(first.mixture.counts(60))
     assert drawn["pet"] == 30 * len(second.volumes["pet"])
+
+
+def test_passes_are_counted_exactly_and_may_be_without_end():
+    dataset = MixtureDataset({"a": range(100), "b": [1]}, Mixture({"a": 1.0, "b": 0.0}), max_repeats=2.3, on_cap="stop")
+    assert len(of_run(dataset, 0, 1, 1, 10**4)) == 230
+    endless = MixtureDataset(LISTS, Mixture({"a": 0.5, "b": 0.5}), max_repeats={"a": 4, "b": float("inf")})
+    assert endless.mixture.draw_after("a", 20) is None
+    assert len(of_run(endless, 0, 1, 1, endless.mixture.end)) == endless.mixture.end
+
+
+def test_options_of_a_domain_that_is_not_drawn_do_no_harm(small_store):
+    shares = {"abdomen-ct": 1.0, "pet": 0.0}
+    options = {"max_repeats": {"pet": 2}, "patches_per_volume": {"pet": 3}, "subsets": {"pet": 1}, "patch_size": 16}
+    dataset = MixtureDataset(small_store, Mixture(shares), **options)
+    plain = MixtureDataset(small_store, Mixture(shares), patch_size=16)
+    assert dataset.fingerprint == plain.fingerprint
+
+
+def test_raising_and_stopping_are_the_same_draws():
+    state = of_run(capped_lists("raise"), 0, 1, 1, 8).state_dict()
+    of_run(capped_lists("stop"), 0, 1, 1, 8).load_state_dict(state)
+
+
+def test_a_cap_that_leaves_no_step_is_named():
+    with pytest.raises(InvalidArgument, match="4000 were asked for, max_repeats allows no more"):
+        of_run(capped_lists("stop", max_repeats=0.1), 0, 1, 4, 4000)

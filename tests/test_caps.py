@@ -63,6 +63,19 @@ def test_draws_of_before_are_counted():
     assert capped(mixture, {"ct": 30}, redistribute=False).end == 45
 
 
+def test_a_hundred_domains_may_all_hand_on_their_share():
+    shares = {f"d{i:02}": 0.01 for i in range(100)}
+    mixture = capped(Mixture(shares), dict.fromkeys(shares, 5), redistribute=True)
+    assert mixture.end == 500
+    assert set(mixture.counts(500).values()) == {5}
+
+
+def test_an_end_that_was_given_stays_an_end():
+    mixture = Mixture([(0, {"ct": 1.0}), (100, {"ct": 1.0})], end=50)
+    assert capped(mixture, {"ct": 90}, redistribute=False).end == 50
+    assert [mixture.locate(g)[1] for g in range(50)] == list(range(50))
+
+
 def test_a_thousand_domains_may_all_be_capped():
     shares = {f"d{i:03}": 0.001 for i in range(1000)}
     mixture = capped(Mixture(shares), dict.fromkeys(shares, 5), redistribute=False)

@@ -13,6 +13,8 @@ from mixio.allocation import Allocation
 from mixio.errors import AllocationError, InvalidArgument, MixtureEnded
 from mixio.mixture import Mixture
 
+LITERAL = [("brain-t1", 400000000006), ("brain-t1", 400000000007), ("abdomen-ct", 600000000017)]
+
 weights = st.lists(st.just(0.0) | st.just(1e-6) | st.floats(1e-9, 1), min_size=1, max_size=64).filter(any)
 seeds = st.integers(0, 2**63)
 
@@ -132,7 +134,7 @@ def test_it_loads_an_allocation(tmp_path):
 def test_wrong_use_is_refused():
     with pytest.raises(AllocationError, match=r"shares must sum to 1, got 0.5 for"):
         Mixture({"a": 0.5})
-    with pytest.raises(InvalidArgument, match="window must be from 1 draw to 1048576, got 0; 1 means no shuffle"):
+    with pytest.raises(InvalidArgument, match="window must be from 1 draw to 65536, got 0; 1 means no shuffle"):
         Mixture({"a": 1.0}, window=0)
     with pytest.raises(InvalidArgument, match="a draw must be at least 0, got -1"):
         Mixture({"a": 1.0}).locate(-1)
@@ -260,3 +262,14 @@ def test_draws_outside_of_the_mixture_are_refused():
     with pytest.raises(InvalidArgument, match="the first 10 draws were made by another mixture; asked for 3"):
         mixture.counts(3)
     assert mixture.counts(10) == {"a": 10}
+    with pytest.raises(InvalidArgument, match="a mixture that begins with draw 10 cannot end at 5"):
+        Mixture({"a": 1.0}, before={"a": 10}, end=5)
+    with pytest.raises(InvalidArgument, match="draws below 2\\^62 are located together, asked for 2 from 4611"):
+        Mixture({"a": 1.0}).locate_many(2**62 - 1, 2)
+    with pytest.raises(InvalidArgument, match=r"the mixture has the domains \['a'\], asked for \['b'\]"):
+        mixture.draw_after("b", 3)
+
+
+def test_draws_are_these_or_states_of_before_would_be_taken_for_others():
+    mixture = Mixture({"abdomen-ct": 0.6, "brain-t1": 0.4}, seed=5)
+    assert [mixture.locate(10**12 + i) for i in range(3)] == LITERAL

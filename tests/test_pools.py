@@ -58,7 +58,8 @@ def test_only_the_subset_is_drawn_from_and_another_seed_has_another_one():
     ("subsets", "message"),
     [
         ({"a": 51}, "subsets asks for 51 volumes of 'a', which has 50"),
-        ({"a": 0}, "subsets asks for 0 volumes of 'a'"),
+        ({"a": 0}, "subsets of 'a' must be a whole number from 1, got 0"),
+        ({"a": 4.0}, "subsets of 'a' must be a whole number from 1, got 4.0"),
         ({"c": 1}, "subsets names 'c', which is none of .*; a misspelled domain"),
     ],
 )
@@ -70,3 +71,12 @@ def test_subsets_that_cannot_be_are_refused(subsets, message):
 @given(st.dictionaries(st.text(max_size=3), st.lists(st.text(max_size=3)) | st.integers(0, 9).map(range), max_size=4))
 def test_members_are_spelled_as_python_prints_them(members):
     assert "".join(spelled(members)) == repr(sorted(members.items()))
+
+
+def test_subsets_have_digests_of_their_own_without_being_listed():
+    def digest(members):
+        return Pools(members, 0, {"a": 1}, 64).digest
+
+    members = range(10**7)
+    some = [Chosen(members, 300, 5), Chosen(members, 301, 5), Chosen(members, 300, 6), Chosen(range(10**6), 300, 5)]
+    assert len({digest({"a": each}) for each in [members, *some]}) == 5

@@ -147,7 +147,7 @@ def test_the_state_of_another_mixture_or_other_volumes_is_refused():
     volumes = MixtureDataset({**LISTS, "a": LISTS["a"] * 2}, of_lists().mixture)
     with pytest.raises(InvalidArgument, match="data set in volumes;"):
         of_run(volumes, 0, 1, 4, 40).load_state_dict(state)
-    with pytest.raises(InvalidArgument, match=r"schema_version 9, expected one of \(1, 2\)"):
+    with pytest.raises(InvalidArgument, match=r"schema_version 9, expected 2; others draw"):
         of_run(of_lists(), 0, 1, 4, 40).load_state_dict({**state, "schema_version": 9})
 
 
@@ -210,7 +210,7 @@ def test_a_change_after_iterating_has_begun_is_refused():
     state = of_run(of_lists(), 0, 1, 4, 400).state_dict(consumed=44)
     sampler = of_run(of_lists(seed=1), 0, 1, 4, 400)
     next(iter(sampler))
-    with pytest.raises(InvalidArgument, match="load it before iterating, into a sampler that is new"):
+    with pytest.raises(InvalidArgument, match="load it before iterating, into a new sampler"):
         sampler.load_state_dict(state, allow_change=True)
     sampler = of_run(of_lists(), 0, 1, 4, 400)
     next(iter(sampler))
@@ -218,22 +218,33 @@ def test_a_change_after_iterating_has_begun_is_refused():
     assert next(iter(sampler)) == 44
 
 
-def test_a_state_of_version_1_is_taken_but_allows_no_change():
-    state = of_run(of_lists(), 0, 1, 4, 400).state_dict(consumed=44)
-    old = {"schema_version": 1, "consumed": 44, "fingerprint": state["fingerprint"]}
-    sampler = of_run(of_lists(), 0, 1, 4, 400)
-    sampler.load_state_dict(old)
-    assert sampler.state_dict() == state
-    assert len(sampler) == 400
-    with pytest.raises(
-        InvalidArgument, match="differs from this data set in seed; build .* a state of schema_version 1 does not say"
-    ):
-        of_run(of_lists(seed=1), 0, 1, 4, 400).load_state_dict(old, allow_change=True)
+def test_a_state_that_is_refused_leaves_everything_as_it_was():
+    state = of_run(of_lists(), 0, 1, 4, 4000).state_dict(consumed=3000)
+    dataset = of_lists(seed=1)
+    sampler = of_run(dataset, 0, 1, 4, 400)
+    expected = sampler.state_dict()
+    with pytest.raises(InvalidArgument, match="consumed must be from 0 to num_samples = 400, got 3000"):
+        sampler.load_state_dict(state, allow_change=True)
+    assert sampler.state_dict() == expected
+    assert list(sampler) == list(range(400))
 
 
-def test_the_state_names_the_allocation(tmp_path):
-    Allocation({"a": 0.25, "b": 0.75}).save(tmp_path / "allocation.json")
-    dataset = MixtureDataset(LISTS, Mixture.load(tmp_path / "allocation.json"))
+def test_a_mixture_that_begins_after_others_is_sampled_from_there():
+    dataset = MixtureDataset(LISTS, Mixture({"a": 0.6, "b": 0.4}, before={"a": 7, "b": 1}))
+    assert list(of_run(dataset, 0, 1, 2, 20)) == list(range(8, 20))
+
+
+def test_the_fingerprint_has_the_way_in_which_draws_are_ordered():
+    state = of_run(of_lists(), 0, 1, 4, 400).state_dict()
+    state["fingerprint"]["orders"] = 1
+    with pytest.raises(InvalidArgument, match="differs from this data set in orders"):
+        of_run(of_lists(), 0, 1, 4, 400).load_state_dict(state)
+
+
+@pytest.mark.parametrize("shares", [{"a": 0.25, "b": 0.75}, {"a": 0.3333333, "b": 0.6666669}])
+def test_the_state_names_the_allocation(tmp_path, shares):
+    Allocation(shares).save(tmp_path / "allocation.json")
+    dataset = MixtureDataset(LISTS, Mixture.load(tmp_path / "allocation.json"), max_repeats=50, on_cap="redistribute")
     state = of_run(dataset, 0, 1, 4, 400).state_dict(consumed=44)
     assert state["allocation"] == Allocation.load(tmp_path / "allocation.json").fingerprint
 
@@ -241,5 +252,7 @@ def test_the_state_names_the_allocation(tmp_path):
 def test_the_state_is_small_wherever_the_run_is_and_however_many_volumes(small_store):
     lists = {domain: range(10**6) for domain in ("abdomen-ct", "brain-t1", "brain-t2", "head-ct", "abdomen-mri", "pet")}
     mixture = Mixture(dict.fromkeys(lists, 1 / 6))
-    state = of_run(MixtureDataset(lists, mixture), 0, 1, 4, 10**13).state_dict(consumed=10**12 + 4)
+    dataset = MixtureDataset(lists, mixture)
+    dataset.go_on_after(mixture.taken(10**11 + 36))
+    state = of_run(dataset, 0, 1, 4, 10**13).state_dict(consumed=10**12 + 4)
     assert len(json.dumps(state)) < 1000

@@ -39,8 +39,8 @@ def test_holes_are_filled_first():
 
 
 def test_a_domain_without_a_share_is_never_drawn_so_often():
-    assert segment().draw_after(2, 0) is None
-    assert segment().draw_after(0, 0) < 64
+    assert segment().first_after({2: 0}) is None
+    assert segment().first_after({0: 0, 2: 0})[1] == 0
 
 
 def test_the_window_that_is_cut_has_its_numbers_in_order():

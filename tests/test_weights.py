@@ -42,6 +42,8 @@ def test_an_allocation_is_read_as_it_is(tmp_path):
         ('{"ct": "much"}', "could not convert string to float"),
         ("[]", r"the weights of \[\] sum to 0"),
         ('[["ct", 1], ["ct", 2]]', "'ct' is no name, or is there twice"),
+        ('{"ct": 1, "ct": 3}', "'ct' is no name, or is there twice"),
+        ('{\n"ct": 3,\n"mri": 1,\n}', "has none of"),
         ('[{"domain": "ct"}]', "has none of"),
         ("[1, 2]", ""),
         ("7", "it holds neither an object nor a list"),
