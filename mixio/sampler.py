@@ -93,11 +93,9 @@ class MixtureSampler(DistributedSampler[int]):
     def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
         """The run's position, to be saved as JSON: `consumed` draws over all ranks since the run's first.
 
-        It also has the number of steps that were made, by which the length is told.
-
         Give it where the loader has workers: (step + 1) * batch_size * world size. None takes the whole
         batches that this iterator has handed out, times the world size; workers fetch ahead, so that counts
-        draws that no one has trained on yet.
+        draws that no one has trained on yet. The state also has the number of steps that were made, for the length.
         """
         if consumed is None:
             consumed = self.start + self._handed // self.batch_size * self.batch_size * self.num_replicas
