@@ -29,8 +29,8 @@ from benchmarks.mixers.tables import tables
 from benchmarks.mixers.trial import Question
 
 PACKAGES = "numpy torch grain mosaicml-streaming litdata webdataset torchdata datasets".split()
-COUNTED = ("deviation", "gap", "ranks", "elastic")
-TIMED = ("resume", "start")
+ORDER = (("deviation", "gap", "ranks", "elastic"), ("resume", "start"))
+"""What is counted, two at a time, and what is timed, one by one."""
 LIMIT, PLAN_LIMIT = 400, 60
 """Seconds for an answer, and for planning a long run."""
 
@@ -66,7 +66,7 @@ def longest(question: Question) -> dict[str, Any]:
     return {"longer": refusals}
 
 
-def answered(who: Mixer, asked: str, folder: str) -> dict[str, Any]:
+def answered(asked: str, who: Mixer, folder: str) -> dict[str, Any]:
     """One contestant's answer, told when it is there."""
     question = Question(who.name, asked, folder)
     long = replace(question, draws=who.long, volumes=who.many)
@@ -78,13 +78,13 @@ def answered(who: Mixer, asked: str, folder: str) -> dict[str, Any]:
 def contest(folder: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """All answers, by question and contestant."""
     taking_part = [one for one in MIXERS if not names or one.name in names]
-    found: dict[str, dict[str, Any]] = {}
+    counted, timed = ([(asked, one) for asked in some for one in taking_part if asked in one.asked] for some in ORDER)
     with ThreadPoolExecutor(2) as pool:
-        for asked in COUNTED:
-            asking = {one.name: pool.submit(answered, one, asked, folder) for one in taking_part if asked in one.asked}
-            found[asked] = {name: answer.result() for name, answer in asking.items()}
-    for asked in TIMED:
-        found[asked] = {one.name: answered(one, asked, folder) for one in taking_part if asked in one.asked}
+        answers = list(pool.map(lambda pair: answered(*pair, folder), counted))
+    answers += [answered(*pair, folder) for pair in timed]
+    found: dict[str, dict[str, Any]] = {}
+    for (asked, one), answer in zip(counted + timed, answers, strict=True):
+        found.setdefault(asked, {})[one.name] = answer
     return found
 
 
