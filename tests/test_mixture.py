@@ -1,8 +1,10 @@
 import json
 import math
 import pickle
+import re
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,3 +275,17 @@ def test_draws_outside_of_the_mixture_are_refused():
 def test_draws_are_these_or_states_of_before_would_be_taken_for_others():
     mixture = Mixture({"abdomen-ct": 0.6, "brain-t1": 0.4}, seed=5)
     assert [mixture.locate(10**12 + i) for i in range(3)] == LITERAL
+
+
+def test_the_examples_of_the_page_give_what_it_says():
+    page = (Path(__file__).parents[1] / "docs" / "mixture.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names, checked = {}, 0
+    for line in block.splitlines():
+        code, _, said = line.partition("  # ")
+        if said:
+            assert repr(eval(code, names)) == said
+            checked += 1
+        else:
+            exec(code, names)
+    assert checked == 2
