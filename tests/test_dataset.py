@@ -195,7 +195,7 @@ def test_members_of_a_dictionary_are_drawn_and_tagged(g):
 
 def test_members_that_give_no_dictionary_are_left_as_they_are():
     dataset = MixtureDataset({"a": ["x", "y"]}, Mixture({"a": 1.0}))
-    assert Counter(dataset[g] for g in range(20)) == {"x": 10, "y": 10}
+    assert Counter(dataset[g] for g in range(64)) == {"x": 32, "y": 32}
     assert len(dataset) == 2
 
 
