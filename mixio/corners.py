@@ -8,8 +8,7 @@ of the grid (0 to 255 for each 8^3 voxels, `Store.occupancy`) that it touches, g
 import operator
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +29,7 @@ KEPT = 128
 Align = int | Sequence[int] | Literal["chunk"] | None
 
 
-@dataclass(frozen=True)
-class Lattice:
+class Lattice(NamedTuple):
     """The corners that a patch of `size` may have in a volume of `shape`: multiples of `step`, and the last of all.
 
     The last, `shape - size`, is a corner whether it is a multiple or not, so that no voxel is out of reach as long as
@@ -46,16 +44,13 @@ class Lattice:
     @property
     def counts(self) -> Shape:
         """Places along x, y, z."""
-        x, y, z = (-(-max(n - p, 0) // s) + 1 for n, p, s in zip(self.shape, self.size, self.step, strict=True))
-        return x, y, z
+        (x, y, z), (p, q, r), (s, t, u) = self
+        return _places(x, p, s), _places(y, q, t), _places(z, r, u)
 
     def corner(self, place: Sequence[int]) -> Shape:
         """The voxel at which the patch at this place begins."""
-        x, y, z = (
-            min(i * s, n - p) if n >= p else -((p - n) // 2)
-            for i, n, p, s in zip(place, self.shape, self.size, self.step, strict=True)
-        )
-        return x, y, z
+        (i, j, k), (x, y, z), (p, q, r), (s, t, u) = place, *self
+        return _begin(i, x, p, s), _begin(j, y, q, t), _begin(k, z, r, u)
 
     def cells(self, corner: Sequence[int]) -> tuple[slice, slice, slice]:
         """The cells of the occupancy grid that the patch at this corner touches."""
@@ -176,7 +171,19 @@ def corner_of(stream: int, lattice: Lattice, foreground: Foreground | None = Non
 
 
 def _candidate(stream: int, number: int, lattice: Lattice) -> Shape:
-    return lattice.corner([_below(stream + (3 * number + axis) * GOLDEN, n) for axis, n in enumerate(lattice.counts)])
+    x, y, z = lattice.counts
+    stream += 3 * number * GOLDEN
+    return lattice.corner((_below(stream, x), _below(stream + GOLDEN, y), _below(stream + 2 * GOLDEN, z)))
+
+
+def _places(edge: int, patch: int, step: int) -> int:
+    """Places of a patch along an axis."""
+    return -(-max(edge - patch, 0) // step) + 1
+
+
+def _begin(place: int, edge: int, patch: int, step: int) -> int:
+    """The voxel at which the patch at this place begins along an axis."""
+    return min(place * step, edge - patch) if edge >= patch else -((patch - edge) // 2)
 
 
 def _below(stream: int, count: int) -> int:

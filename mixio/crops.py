@@ -7,8 +7,8 @@ server that does not answer, is raised.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,7 @@ class PatchStore(Protocol):
     ) -> list[NDArray[Any]]: ...
 
 
-@dataclass(frozen=True)
-class Crop:
+class Crop(NamedTuple):
     """A draw as it was read: a patch of the volume of `row` that begins at `corner`.
 
     `voxels` (X, Y, Z) are float32 in [0, 1], or stored numbers, which `linear`, a scale and an offset, takes there
@@ -67,12 +66,12 @@ class Crop:
     @property
     def valid(self) -> tuple[list[int], list[int]]:
         """The first and one past the last voxel of the patch that lie in the volume."""
-        axes = zip(self.voxels.shape, self.row.shape, self.corner, self.flip, strict=True)
-        ends = [(max(0, -c), min(p, s - c), p, flipped) for p, s, c, flipped in axes]
-        return (
-            [p - high if flipped else low for low, high, p, flipped in ends],
-            [p - low if flipped else high for low, high, p, flipped in ends],
-        )
+        first, last = [], []
+        for p, s, c, flipped in zip(self.voxels.shape, self.row.shape, self.corner, self.flip, strict=True):
+            low, high = max(0, -c), min(p, s - c)
+            first.append(p - high if flipped else low)
+            last.append(p - low if flipped else high)
+        return first, last
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Crops:
     def placed(self, draw: Draw) -> Draw:
         """The draw with its corner."""
         stream = key_of(self.pools.seed, "corner", draw.domain, draw.n)
-        return replace(draw, corner=self.rule.corner(stream, self.store.row(draw.volume), self.store.occupancy))
+        return draw._replace(corner=self.rule.corner(stream, self.store.row(draw.volume), self.store.occupancy))
 
     def read(
         self, draws: Sequence[Draw], *, out: Sequence[NDArray[np.float32]] | None = None, place: Place | None = None
@@ -130,12 +129,12 @@ class Crops:
         for later in range(volumes):
             volume = self.pools.volume(draw.domain, draw.n, later=later)
             try:
-                (crop,) = self._read([self.placed(replace(draw, volume=volume))], None if out is None else [out])
+                (crop,) = self._read([self.placed(draw._replace(volume=volume))], None if out is None else [out])
             except DamagedChunkError as error:
                 faults.add(volume, error)
                 fault = fault or volume
             else:
-                return replace(crop, fault=fault)
+                return crop._replace(fault=fault)
         raise TooManyFaults(
             f"draw {draw.g} finds no undamaged patch in the {volumes} volumes of {draw.domain!r}; "
             "run `mixio verify`, then convert them again"

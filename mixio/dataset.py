@@ -105,10 +105,8 @@ class MixtureDataset(Dataset[Any]):
         self.seed = operator.index(seed)
         self.transform = transform
         self.split = split
-        members, domains = (
-            members_of(source, mixture.drawn, split, subsets=subsets or {}, seed=self.seed),
-            domains_of(source),
-        )
+        domains = domains_of(source)
+        members = members_of(source, mixture.drawn, split, subsets=subsets or {}, seed=self.seed)
         self.pools = Pools(members, self.seed, patches_of(patches_per_volume, members, domains), mixture.window)
         limits = limits_of(max_repeats, self.pools, domains)
         self._asked = Asked(mixture, self._amounts(unit), limits, checked_on_cap(on_cap))
@@ -197,7 +195,8 @@ class MixtureDataset(Dataset[Any]):
         planned = [self._draw(g) for g in draws]
         if raw:
             crops = self.crops.read(planned)
-            batch = {"image": [crop.voxels for crop in crops], "linear": torch.tensor([crop.linear for crop in crops])}
+            linear = np.array([crop.linear for crop in crops], np.float32)
+            batch = {"image": [crop.voxels for crop in crops], "linear": torch.from_numpy(linear)}
         else:
             image = self._image(len(planned), out)
             crops = self.crops.read(planned, out=list(image[:, 0]))
@@ -205,7 +204,7 @@ class MixtureDataset(Dataset[Any]):
         rows = [self._columns(draw, crop) for draw, crop in zip(planned, crops, strict=True)]
         for name in rows[0]:
             values = [row[name] for row in rows]
-            batch[name] = torch.tensor(values) if name in _NUMBERS else values
+            batch[name] = torch.from_numpy(np.array(values)) if name in _NUMBERS else values  # faster than tensor()
         return batch
 
     def _draw(self, g: int) -> Draw:

@@ -11,11 +11,10 @@ mixed, not secret.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from math import isqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ GOLDEN = 0x9E3779B97F4A7C15
 """2^64 over the golden ratio: steps of it spread evenly."""
 LISTED = 256
 """Orders of so many or fewer are listed and kept; longer ones are worked out place by place."""
+_SHORT = 32  # sorting so few takes less time than calling numpy
 _ROUNDS = 6  # with 4, neighbours still come next to each other by 1 % too often; with 2 by 80 %
 _MASK = 2**64 - 1
 
@@ -33,8 +33,7 @@ Flip = tuple[bool, bool, bool]
 NO_FLIP: Flip = (False, False, False)
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """What draw `g` of a run is: the `n`-th draw of `domain`, a patch of `volume` that begins at `corner`.
 
     `volume` is a name in the store, or an index into the domain's own data set; that has no `corner`. `seed` is for
@@ -67,6 +66,10 @@ def key_of(seed: int, purpose: str, domain: str, counter: int) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
+kept_key_of = lru_cache(4096)(key_of)
+"""The same for choices that many draws share."""
+
+
 def permute(index: int, size: int, key: int) -> int:
     """Where `index` goes in the order of [0, size) that `key` names.
 
@@ -90,6 +93,8 @@ def permute(index: int, size: int, key: int) -> int:
 
 @lru_cache(256)
 def _order(size: int, key: int) -> list[int]:
+    if size <= _SHORT:
+        return sorted(range(size), key=[mix64(key + index * GOLDEN) for index in range(size)].__getitem__)
     order: list[int] = permute_many(size, np.array([key], np.uint64))[0].tolist()
     return order
 
@@ -142,7 +147,7 @@ def volume_of(
     """
     number, rest = divmod(n, volumes * patches)
     position = rest if patches == 1 else _visit(seed, domain, number, rest, volumes, patches, window)
-    return permute((position + later) % volumes, volumes, key_of(seed, "volume", domain, number))
+    return permute((position + later) % volumes, volumes, kept_key_of(seed, "volume", domain, number))
 
 
 def _visit(seed: int, domain: str, number: int, rest: int, volumes: int, patches: int, window: int) -> int:
@@ -150,7 +155,7 @@ def _visit(seed: int, domain: str, number: int, rest: int, volumes: int, patches
     group = max(1, window // patches)  # volumes whose patches are mixed with each other
     block, place = divmod(rest, group * patches)
     members = min(group, volumes - block * group)
-    key = key_of(seed, "visit", domain, number * -(-volumes // group) + block)
+    key = kept_key_of(seed, "visit", domain, number * -(-volumes // group) + block)
     return block * group + permute(place, members * patches, key) % members
 
 
@@ -161,6 +166,8 @@ def augmentation_seed(seed: int, domain: str, n: int) -> int:
 
 def flip_of(seed: int, domain: str, n: int, axes: Sequence[int]) -> Flip:
     """Along which of `axes` the n-th draw's patch is flipped: along each with probability 1/2."""
-    bits = key_of(seed, "flip", domain, n) if axes else 0
+    if not axes:
+        return NO_FLIP
+    bits = key_of(seed, "flip", domain, n)
     x, y, z = (axis in axes and bool(bits >> axis & 1) for axis in range(3))
     return x, y, z

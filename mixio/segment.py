@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mixio.draws import key_of, permute, permute_many
+from mixio.draws import kept_key_of, key_of, permute, permute_many
 from mixio.taken import Taken
 from mixio.tree import arrival, totals, tree, walk, walk_many
 
@@ -53,7 +53,8 @@ class Segment:
             return int(leaves[g - self._cut]), int(numbers[g - self._cut])
         first = g - self.start
         window, place = divmod(first, self._window)
-        leaf, k = walk(self._tree, first - place + permute(place, self._window, self._key(window)))
+        key = kept_key_of(self._seed, "window", self._label, window)
+        leaf, k = walk(self._tree, first - place + permute(place, self._window, key))
         return leaf, self.before[leaf].number(k) if leaf in self._holed else self._counts[leaf] + k
 
     def locate_many(self, g: int, count: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:

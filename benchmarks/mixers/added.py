@@ -2,7 +2,8 @@
 
     python -m benchmarks.mixers.added FOLDER
 
-A store of six domains, two CT-like volumes of 128 voxels a side in each; patches of 64, batches of 4, warm file cache.
+A store of six domains, two CT-like volumes of 128 voxels a side in each; patches of 64, warm file cache. In batches
+of 4 and of 32: what plans a draw has left the processor's cache while others were decoded, and comes back once a batch.
 The same requests are read by `Store.read_patches` and, with everything around them, by `MixtureDataset.read_batch`, in
 turn; both leave stored numbers, so that the difference is the plan, the seeds and the batch's tensors.
 """
@@ -27,7 +28,8 @@ from mixio.sampler import MixtureSampler
 from mixio.settings import Settings
 from mixio.store import Store, open_store
 
-EDGE, PATCH, BATCH = 128, 64, 4
+EDGE, PATCH = 128, 64
+BATCHES = 4, 32
 DRAWS = 8_000
 ROUNDS = 15
 LOOKUPS = 4_000
@@ -47,15 +49,15 @@ def store_of(folder: Path) -> Store:
     return open_store(path)
 
 
-def added(folder: Path) -> dict[str, float]:
-    """Microseconds a sample: medians over the batches, and of the differences within them."""
+def added(folder: Path, size: int) -> dict[str, float]:
+    """Microseconds a sample in batches of `size`: medians over the batches, and of the differences within them."""
     store = store_of(folder)
     mixture = Mixture({name(domain): share for domain, share in enumerate(WEIGHTS["six"])})
     dataset = MixtureDataset(store, mixture, patch_size=PATCH)
-    sampler = MixtureSampler(dataset, num_samples=DRAWS, batch_size=BATCH, rank=0, num_replicas=1)
-    batches = [range(first, first + BATCH) for first in range(0, DRAWS, BATCH)]
+    sampler = MixtureSampler(dataset, num_samples=DRAWS, batch_size=size, rank=0, num_replicas=1)
+    batches = [range(first, first + size) for first in range(0, DRAWS, size)]
     drawn = iter(sampler)
-    planned = [_seconds(lambda: [dataset.plan(next(drawn)) for _ in range(BATCH)]) for _ in batches]
+    planned = [_seconds(lambda: [dataset.plan(next(drawn)) for _ in range(size)]) for _ in batches]
     read = [_both(store, dataset, batch, turned=bool(number % 2)) for number, batch in enumerate(batches)]
     told = {
         "plan and sampler": median(planned),
@@ -63,7 +65,7 @@ def added(folder: Path) -> dict[str, float]:
         "read_batch": median(batch for _, batch in read),
         "added": median(batch - patches for patches, batch in read),
     }
-    return {what: seconds / BATCH * 1e6 for what, seconds in told.items()}
+    return {what: seconds / size * 1e6 for what, seconds in told.items()}
 
 
 def _both(store: Store, dataset: MixtureDataset, draws: Sequence[int], *, turned: bool) -> tuple[float, float]:
@@ -118,4 +120,5 @@ def _together(mixture: Mixture) -> dict[str, float]:
 
 if __name__ == "__main__":
     assert mixer(OURS).variant == str(Mixture({"one": 1.0}).window)
-    print(json.dumps({"added": added(Path(sys.argv[1]) / "added"), "lookups": lookups()}))
+    cost = {f"batch of {size}": added(Path(sys.argv[1]) / "added", size) for size in BATCHES}
+    print(json.dumps({"added": cost, "lookups": lookups()}))

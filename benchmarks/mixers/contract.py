@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,6 +60,25 @@ class Stream(Protocol):
     def __next__(self) -> list[int]: ...
     def state(self) -> Any:
         """What is to be saved now; raises `Refused` where there is nothing."""
+
+
+class Loaded:
+    """One rank's loader that has `state_dict` and `load_state_dict`, as PyTorch's users know them."""
+
+    def __init__(self, loader: Any, state: Any) -> None:
+        self.loader = loader
+        if state is not None:
+            loader.load_state_dict(state)
+        self.batches = iter(loader)
+
+    def __iter__(self) -> "Loaded":
+        return self
+
+    def __next__(self) -> list[int]:
+        return integers(next(self.batches))
+
+    def state(self) -> Any:
+        return self.loader.state_dict()
 
 
 class Numbers:
@@ -122,10 +142,12 @@ def prepared(
     for domain in range(run.domains):
         folder = Path(run.folder) / form / f"{domain:02d}-{samples(domain) if samples else run.each}"
         if not folder.exists():
-            unfinished = folder.with_name(f"{folder.name}.unfinished")
-            rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir(parents=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = Path(mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
             write(unfinished, domain)
-            unfinished.rename(folder)
+            try:
+                unfinished.rename(folder)
+            except OSError:  # another contestant of the same library was first
+                rmtree(unfinished)
         folders.append(folder)
     return folders

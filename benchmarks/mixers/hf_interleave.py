@@ -12,7 +12,7 @@ from datasets import IterableDataset, interleave_datasets
 from datasets.distributed import split_dataset_by_node
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from benchmarks.mixers.contract import PLACES, Run, Stream, of_rank
+from benchmarks.mixers.contract import PLACES, Loaded, Run, Stream, of_rank
 
 SHARDS = 64
 
@@ -35,33 +35,18 @@ def samples(batch: Sequence[dict[str, int]]) -> list[int]:
     return [row["sample"] for row in batch]
 
 
-class Interleaved:
-    """One rank's loader."""
-
-    def __init__(self, run: Run, rank: int, state: Any) -> None:
-        mixture = interleave_datasets(
-            [domain_of(run, domain) for domain in range(run.domains)],
-            probabilities=list(run.weights),
-            seed=run.seed,
-            stopping_strategy="all_exhausted",
-        )
-        mine = split_dataset_by_node(mixture, rank=rank, world_size=run.ranks)
-        options = {"batch_size": run.batch, "num_workers": run.workers, "collate_fn": samples}
-        self.loader = StatefulDataLoader(mine, **options)
-        if state is not None:
-            self.loader.load_state_dict(state)
-        self.batches = iter(self.loader)
-
-    def __iter__(self) -> "Interleaved":
-        return self
-
-    def __next__(self) -> list[int]:
-        return next(self.batches)
-
-    def state(self) -> Any:
-        return self.loader.state_dict()
+def loader(run: Run, rank: int) -> StatefulDataLoader:
+    """One rank's."""
+    mixture = interleave_datasets(
+        [domain_of(run, domain) for domain in range(run.domains)],
+        probabilities=list(run.weights),
+        seed=run.seed,
+        stopping_strategy="all_exhausted",
+    )
+    mine = split_dataset_by_node(mixture, rank=rank, world_size=run.ranks)
+    return StatefulDataLoader(mine, batch_size=run.batch, num_workers=run.workers, collate_fn=samples)
 
 
 def job(run: Run, states: Sequence[Any] | None = None) -> list[Stream]:
     """A loader a rank."""
-    return [Interleaved(run, rank, of_rank(states, rank)) for rank in range(run.ranks)]
+    return [Loaded(loader(run, rank), of_rank(states, rank)) for rank in range(run.ranks)]

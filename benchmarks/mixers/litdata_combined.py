@@ -15,7 +15,7 @@ from typing import Any
 from litdata import CombinedStreamingDataset, StreamingDataLoader, StreamingDataset
 from litdata.streaming import Cache
 
-from benchmarks.mixers.contract import PLACES, Run, Stream, integers, of_rank, prepared
+from benchmarks.mixers.contract import PLACES, Loaded, Run, Stream, integers, of_rank, prepared
 
 CHUNK = 10_000
 """Samples of a chunk."""
@@ -53,33 +53,18 @@ def as_rank(rank: int, ranks: int) -> Iterator[None]:
         del os.environ["WORLD_SIZE"], os.environ["GLOBAL_RANK"]
 
 
-class Combined:
+def opened(run: Run, rank: int, state: Any) -> Stream:
     """One rank's loader."""
-
-    def __init__(self, run: Run, rank: int, state: Any) -> None:
-        folders = prepare(run)
-        with as_rank(rank, run.ranks):
-            options = {"shuffle": True, "seed": run.seed, "drop_last": True}
-            domains = [StreamingDataset(str(folder), **options) for folder in folders]
-            mixture = CombinedStreamingDataset(
-                domains, seed=run.seed, weights=list(run.weights), iterate_over_all=False
-            )
-            options = {"batch_size": run.batch, "num_workers": run.workers, "collate_fn": integers}
-            self.loader = StreamingDataLoader(mixture, **options)
-            if state is not None:
-                self.loader.load_state_dict(state)
-        self.batches = iter(self.loader)
-
-    def __iter__(self) -> "Combined":
-        return self
-
-    def __next__(self) -> list[int]:
-        return next(self.batches)
-
-    def state(self) -> Any:
-        return self.loader.state_dict()
+    folders = prepare(run)
+    with as_rank(rank, run.ranks):
+        options = {"shuffle": True, "seed": run.seed, "drop_last": True}
+        domains = [StreamingDataset(str(folder), **options) for folder in folders]
+        weights = list(run.weights)
+        mixture = CombinedStreamingDataset(domains, seed=run.seed, weights=weights, iterate_over_all=False)
+        options = {"batch_size": run.batch, "num_workers": run.workers, "collate_fn": integers}
+        return Loaded(StreamingDataLoader(mixture, **options), state)
 
 
 def job(run: Run, states: Sequence[Any] | None = None) -> list[Stream]:
     """A loader a rank."""
-    return [Combined(run, rank, of_rank(states, rank)) for rank in range(run.ranks)]
+    return [opened(run, rank, of_rank(states, rank)) for rank in range(run.ranks)]

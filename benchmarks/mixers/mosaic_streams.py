@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.mixers.contract import PLACES, Run, Stream, prepared
+from benchmarks.mixers.contract import PLACES, Loaded, Run, Stream, prepared
 from benchmarks.peers.mosaic_streaming import MDSWriter, StreamingDataLoader, StreamingDataset
 from benchmarks.peers.mosaic_streaming import clean_stale_shared_memory as clean
 
@@ -111,28 +111,9 @@ def job(run: Run, states: Sequence[Any] | None = None) -> list[Stream]:
     return [Arranged(shared, rank) for rank in range(run.ranks)]
 
 
-class Real:
-    """The only rank's loader."""
-
-    def __init__(self, run: Run, state: Any) -> None:
-        self.loader = StreamingDataLoader(opened(run), batch_size=run.batch, num_workers=run.workers)
-        if state is not None:
-            self.loader.load_state_dict(state)
-        self.batches = iter(self.loader)
-
-    def __iter__(self) -> "Real":
-        return self
-
-    def __next__(self) -> list[int]:
-        return next(self.batches).tolist()
-
-    def state(self) -> Any:
-        return self.loader.state_dict()
-
-
 def reopened(run: Run, state: Any) -> Stream:
     """Its real loader, for one rank."""
-    return Real(run, state)
+    return Loaded(StreamingDataLoader(opened(run), batch_size=run.batch, num_workers=run.workers), state)
 
 
 def state_at(run: Run, position: int) -> Any:

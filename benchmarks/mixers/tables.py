@@ -95,13 +95,18 @@ def elastics(answers: Answers) -> list[str]:
 
 def costs(found: Mapping[str, Any]) -> list[str]:
     """What was measured of us alone, and look-ups."""
-    added = {what: [f"{value:.1f}"] for what, value in found["added"].items()}
-    lines = grid("Microseconds a sample on one core, patches of 64; aim: added < 20", ["us"], added)
-    heads = list(dict.fromkeys(what for one in found["lookups"].values() for what in one))
-    rows = {}
-    for weights, one in found["lookups"].items():
-        rows[f"{weights} domains"] = [f"{one[what]:,.1f}" if what in one else "-" for what in heads]
-    return [*lines, "", *grid(f"A look-up near draw {FAR:.0e}, microseconds", heads, rows)]
+    lookups = {f"{weights} domains": one for weights, one in found["lookups"].items()}
+    return [
+        *_times("Microseconds a sample on one core, patches of 64; aim: added < 20", found["added"]),
+        "",
+        *_times(f"A look-up near draw {FAR:.0e}, microseconds", lookups),
+    ]
+
+
+def _times(title: str, found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    heads = list(dict.fromkeys(what for one in found.values() for what in one))
+    rows = {name: [f"{one[head]:,.1f}" if head in one else "-" for head in heads] for name, one in found.items()}
+    return grid(title, heads, rows)
 
 
 def grid(

@@ -11,7 +11,7 @@ from typing import Any
 from torch.utils.data import DistributedSampler
 from torchdata.nodes import Batcher, Loader, Mapper, MultiNodeWeightedSampler, ParallelMapper, SamplerWrapper
 
-from benchmarks.mixers.contract import Numbers, Run, Stream, integers, name, of_rank
+from benchmarks.mixers.contract import Loaded, Numbers, Run, Stream, name, of_rank
 
 
 def tagged(domain: int, number: int) -> tuple[int, int]:
@@ -43,29 +43,17 @@ def nodes(run: Run, rank: int) -> Any:
     return Batcher(mapped, run.batch)
 
 
-class Nodes:
-    """One rank's loader."""
-
-    def __init__(self, run: Run, rank: int, state: Any) -> None:
-        self.loader = Loader(nodes(run, rank))
-        if state is not None:
-            self.loader.load_state_dict(state)
-        self.batches = iter(self.loader)
-
-    def __iter__(self) -> "Nodes":
-        return self
+class Repeated(Loaded):
+    """One rank's loader, pass after pass."""
 
     def __next__(self) -> list[int]:
         try:
-            return integers(next(self.batches))
+            return super().__next__()
         except StopIteration:
             self.batches = iter(self.loader)
-            return integers(next(self.batches))
-
-    def state(self) -> Any:
-        return self.loader.state_dict()
+            return super().__next__()
 
 
 def job(run: Run, states: Sequence[Any] | None = None) -> list[Stream]:
     """A loader a rank."""
-    return [Nodes(run, rank, of_rank(states, rank)) for rank in range(run.ranks)]
+    return [Repeated(Loader(nodes(run, rank)), of_rank(states, rank)) for rank in range(run.ranks)]
