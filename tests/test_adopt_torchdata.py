@@ -5,7 +5,9 @@ import json
 import pytest
 import torch
 
+from mixio.dataset import MixtureDataset
 from mixio.loader import MixtureLoader
+from mixio.mixture import Mixture
 from tests.adopted import run_example
 from tests.test_dataset import of_run, of_store
 
@@ -16,9 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated:UserWa
 
 
 def loader_of(store, workers, *, batch=3, sampler=None):
-    dataset = of_store(store)
-    sampler = sampler or of_run(dataset, 0, 1, batch, 30)
-    return StatefulDataLoader(dataset, batch, sampler=sampler, num_workers=workers)
+    sampler = sampler or of_run(of_store(store), 0, 1, batch, 30)
+    return StatefulDataLoader(sampler.dataset, batch, sampler=sampler, num_workers=workers)
 
 
 def some(loader, steps):
@@ -96,3 +97,25 @@ def test_its_images_are_those_of_the_data_set(small_store):
     dataset = of_store(small_store)
     images = torch.cat([batch["image"] for batch in loader_of(small_store, 2)])
     assert torch.equal(images, torch.stack([dataset[g]["image"] for g in range(30)]))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_whose_shares_changed_goes_on_where_its_sampler_has_the_state_first(small_store, workers):
+    before = of_run(of_store(small_store), 0, 1, 3, 30).state_dict(consumed=9)
+
+    def changed(state, **allowed):
+        dataset = MixtureDataset(small_store, Mixture({"pet": 0.9, "brain-t1": 0.1}), patch_size=16)
+        sampler = of_run(dataset, 0, 1, 3, 30)
+        sampler.load_state_dict(state, **allowed)
+        return loader_of(small_store, workers, sampler=sampler)
+
+    def keys(loader):
+        return [key for batch in loader for key in batch["key"]]
+
+    whole = keys(changed(before, allow_change=True))
+    loader = changed(before, allow_change=True)
+    draws, state = some(loader, 2)
+    resumed = changed(json.loads(json.dumps(loader.sampler.state_dict(consumed=15))))
+    resumed.load_state_dict(state)
+    assert draws == list(range(9, 15))
+    assert keys(resumed) == whole[6:]
