@@ -18,7 +18,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from mixio.errors import AllocationError
+from mixio.errors import AllocationError, listed
 
 SCHEMA_VERSION = 1
 TOLERANCE = 1e-6
@@ -97,7 +97,7 @@ def check_shares(shares: object) -> dict[str, float]:
         checked[domain] = abs(float(share))  # abs: -0.0 and 0.0 are one share
     total = math.fsum(checked.values())
     if abs(total - 1) > TOLERANCE:
-        names = sorted(checked)
+        names = listed(sorted(checked))
         raise AllocationError(f"shares must sum to 1, got {total:.9g} for {names}; a missing domain?")
     return dict(sorted(checked.items()))
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mixio.corners import CornerRule
 from mixio.damaged import DamagedVolumes
 from mixio.draws import NO_FLIP, Draw, Flip, key_of
-from mixio.errors import DamagedChunkError, InvalidArgument, TooManyFaults
+from mixio.errors import DamagedChunkError, InvalidArgument, TooManyFaults, listed
 from mixio.normalize import Linear, Window, linear_of, window_of
 from mixio.patches import empty
 from mixio.pools import Pools
@@ -158,7 +158,7 @@ def checked_windows(windows: Mapping[str, Window], domains: Sequence[str]) -> di
     """Windows by domain or modality, as floats; `InvalidArgument` for a name or a window that cannot be."""
     for name, (low, high) in windows.items():
         if name not in domains and name not in MODALITIES:
-            known = [*domains, *MODALITIES]
+            known = listed([*domains, *MODALITIES])
             raise InvalidArgument(f"windows names {name!r}, which is none of {known}; a misspelled domain?")
         if not low < high:
             raise InvalidArgument(f"the window of {name!r} must have low < high, got {(low, high)}")

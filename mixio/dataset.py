@@ -6,6 +6,7 @@ A sample is a function of g, the seeds and what is stored: not of rank, worker, 
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from mixio.corners import Align, CornerRule
 from mixio.crops import Crop, Crops, PatchStore, checked_windows
 from mixio.damaged import DamagedVolumes
 from mixio.draws import Draw, augmentation_seed, flip_of
-from mixio.errors import InvalidArgument, require
+from mixio.errors import InvalidArgument, require, whole_number
 from mixio.late import Block, Stored
 from mixio.mixture import Before, Mixture
 from mixio.normalize import Window
@@ -100,9 +101,10 @@ class MixtureDataset(Dataset[Any]):
         on_fault: Literal["raise", "replace"] = "raise",
         max_faults: int = 100,
     ) -> None:
+        _refuse_unopened(source, mixture)
         self.source = source
         self.patch_size = _patch_size(patch_size)
-        self.seed = operator.index(seed)
+        self.seed = whole_number(seed, "seed")
         self.transform = transform
         self.split = split
         domains = domains_of(source)
@@ -208,7 +210,7 @@ class MixtureDataset(Dataset[Any]):
         return batch
 
     def _draw(self, g: int) -> Draw:
-        g = operator.index(g)
+        g = whole_number(g, "a draw")
         domain, n = self.mixture.locate(g)
         volume = self.pools.volume(domain, n)
         flip = flip_of(self.seed, domain, n, self.flip)
@@ -273,6 +275,15 @@ class MixtureDataset(Dataset[Any]):
                 raise InvalidArgument("shares of volumes or voxels need a store; items of a dictionary are all alike")
             return {}
         return amounts_of(unit, pools.members, patches=pools.patches, size=self.patch_size, row_of=source.row)
+
+
+def _refuse_unopened(source: object, mixture: object) -> None:
+    if isinstance(source, str | PathLike):
+        raise InvalidArgument(f"source must be a store, got the path {source!r}; open it first: mixio.open_store(path)")
+    if not isinstance(mixture, Mixture):
+        raise InvalidArgument(
+            f"mixture must be a mixio.Mixture, got {type(mixture).__name__}; shares become one by mixio.Mixture(shares)"
+        )
 
 
 def _patch_size(size: int | Sequence[int]) -> Shape:

@@ -23,6 +23,12 @@
 Each message says what was expected, what came, and what to do. The command line prints it as one line and exits with 2.
 """
 
+import operator
+from collections.abc import Sequence
+
+NAMED = 20
+"""The most names that a message lists."""
+
 
 class MixioError(Exception):
     """The root of everything that mixio raises on purpose."""
@@ -115,3 +121,17 @@ class MissingExtraError(MixioError, ImportError):
 def require(module: str, extra: str) -> MissingExtraError:
     """The error for a missing optional module, naming the extra that brings it."""
     return MissingExtraError(f"{module} is not installed; run: pip install 'mixio[{extra}]'")
+
+
+def whole_number(value: object, what: str) -> int:
+    """As a Python integer, which does not overflow as NumPy's do; `InvalidArgument` for what is none."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidArgument(f"{what} must be a whole number, got {value!r}") from None
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, which says how many more there are."""
+    more = len(names) - NAMED
+    return f"{list(names[:NAMED])}" + (f" and {more} more" if more > 0 else "")

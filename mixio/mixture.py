@@ -27,7 +27,6 @@ no draw is skipped, none comes twice. Every segment adds its own bound to how fa
     {'abdomen-ct': 64, 'brain-t1': 36}
 """
 
-import operator
 import os
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -39,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.allocation import check_shares, fingerprint
-from mixio.errors import InvalidArgument, MixioError, MixtureEnded
+from mixio.errors import InvalidArgument, MixioError, MixtureEnded, whole_number
 from mixio.segment import LARGEST_WINDOW, Segment, segments_of
 from mixio.taken import Plain, Taken
 from mixio.weights import read_allocation
@@ -70,7 +69,7 @@ class Mixture:
         before: Before | None = None,
         end: int | None = None,
     ) -> None:
-        self.seed, self.window = operator.index(seed), operator.index(window)
+        self.seed, self.window = whole_number(seed, "seed"), whole_number(window, "window")
         if not 1 <= self.window <= LARGEST_WINDOW:
             raise InvalidArgument(
                 f"window must be from 1 draw to {LARGEST_WINDOW}, got {self.window}; 1 means no shuffle"
@@ -136,7 +135,7 @@ class Mixture:
         The numbers that a window has of a domain are consecutive and come in shuffled order, but in order where the
         window is cut by the next segment or the end. `MixtureEnded` from `end` on.
         """
-        g = operator.index(g)
+        g = whole_number(g, "a draw")
         if g < self.start or (self.end is not None and g >= self.end):
             self._draw(g)
         segments = self._segments
@@ -252,7 +251,7 @@ def _schedule(shares: object, start: int) -> tuple[tuple[int, dict[str, float]],
     if isinstance(shares, Mapping) or not isinstance(shares, Sequence):
         return ((start, _normalised(check_shares(shares))),)
     try:
-        schedule = [(operator.index(first), check_shares(each)) for first, each in shares]
+        schedule = [(whole_number(first, "the first draw of a segment"), check_shares(each)) for first, each in shares]
     except (TypeError, ValueError) as error:
         if isinstance(error, MixioError):
             raise
@@ -272,8 +271,7 @@ def _normalised(shares: Mapping[str, float]) -> dict[str, float]:
 
 
 def _count(value: int, what: str) -> int:
-    """As a Python integer, which does not overflow as NumPy's do."""
-    value = operator.index(value)
+    value = whole_number(value, what)
     if value < 0:
         raise InvalidArgument(f"{what} must be at least 0, got {value}")
     return value

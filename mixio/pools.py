@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Protocol, overload
 
 from mixio.draws import key_of, permute, volume_of
-from mixio.errors import AllocationError, InvalidArgument
+from mixio.errors import AllocationError, InvalidArgument, listed
 
 _SPELLED_TOGETHER = 65_536
 
@@ -98,7 +98,7 @@ def members_of(
     for domain, share in drawn.items():
         if domain not in domains:
             raise AllocationError(
-                f"{domain!r} has share {share:.6g} but the data has only {list(domains)}; "
+                f"{domain!r} has share {share:.6g} but the data has only {listed(domains)}; "
                 "add volumes of it, or give it share 0"
             )
         members: Sequence[Any]
@@ -139,7 +139,9 @@ def refuse_unknown(option: str, named: Iterable[str], domains: Sequence[str]) ->
     """`InvalidArgument` where an option names a domain that the data do not have."""
     for domain in named:
         if domain not in domains:
-            raise InvalidArgument(f"{option} names {domain!r}, which is none of {list(domains)}; a misspelled domain?")
+            raise InvalidArgument(
+                f"{option} names {domain!r}, which is none of {listed(domains)}; a misspelled domain?"
+            )
 
 
 def _chosen(domain: str, members: Sequence[Any], count: int, seed: int) -> Chosen:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from mixio.errors import InvalidArgument, require
+from mixio.errors import InvalidArgument, require, whole_number
 from mixio.mixture import Before, Mixture
 from mixio.taken import Taken
 
@@ -67,10 +67,12 @@ class MixtureSampler(DistributedSampler[int]):
         rank: int | None = None,
         num_replicas: int | None = None,
     ) -> None:
-        asked, num_samples = num_samples, dataset.available(num_samples)
+        batch_size = whole_number(batch_size, "batch_size")
+        asked = whole_number(num_samples, "num_samples")
+        num_samples = dataset.available(asked)
         self._found = rank is None and num_replicas is None
-        rank = _rank() if rank is None else rank
-        num_replicas = _world_size() if num_replicas is None else num_replicas
+        rank = _rank() if rank is None else whole_number(rank, "rank")
+        num_replicas = _world_size() if num_replicas is None else whole_number(num_replicas, "num_replicas")
         if not 0 <= rank < num_replicas:
             raise InvalidArgument(f"rank must be from 0 to num_replicas - 1 = {num_replicas - 1}, got {rank}")
         if batch_size < 1:
@@ -118,6 +120,7 @@ class MixtureSampler(DistributedSampler[int]):
         """
         if consumed is None:
             consumed = self.start + self._handed // self.batch_size * self.batch_size * self.num_replicas
+        consumed = whole_number(consumed, "consumed")
         self._check(consumed)
         mixture = self.dataset.mixture
         state = {
@@ -145,7 +148,7 @@ class MixtureSampler(DistributedSampler[int]):
                 "build the data set as it was then, start a new run without the state, or go on with the draws of this "
                 "data set by allow_change=True"
             )
-        consumed, changes = state["consumed"], list(state.get("changes", ()))
+        consumed, changes = whole_number(state["consumed"], "consumed"), list(state.get("changes", ()))
         self._go_on_after(state["taken"] if differing else state.get("before", {}), consumed)
         self._changes = [*changes, {"draw": consumed, "in": differing}] if differing else changes
         step = self.num_replicas * self.batch_size
@@ -153,6 +156,8 @@ class MixtureSampler(DistributedSampler[int]):
 
     def _differences(self, state: Mapping[str, Any]) -> list[str]:
         """The parts of the fingerprint in which a state is not this data set's."""
+        if not isinstance(state, Mapping):
+            raise InvalidArgument(f"a sampler's state is a dictionary, got {state!r}; what its state_dict() returned")
         version = state.get("schema_version")
         if version != SCHEMA_VERSION:
             raise InvalidArgument(

@@ -209,6 +209,7 @@ def test_a_tag_that_a_member_uses_itself_is_refused():
     ("options", "message"),
     [
         ({"patch_size": 0}, "patch_size must be .* at least 1, got 0"),
+        ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
         ({"patch_size": (8, 8)}, r"patch_size must be one or three .* got \(8, 8\)"),
         ({"foreground": 1.5}, "foreground must be a share between 0 and 1, got 1.5"),
         ({"windows": {"abdomne-ct": (0, 1)}}, "windows names 'abdomne-ct', which is none of .*; a misspelled"),
@@ -306,3 +307,14 @@ def test_batches_read_as_one_need_a_store_and_its_own_samples(small_store):
         of_store(small_store, transform=len).read_batch([0])
     with pytest.raises(InvalidArgument, match="raw patches have the stored types"):
         of_store(small_store).read_batch([0], raw=True, out=np.empty((1, 1, 16, 16, 16), np.float32))
+
+
+def test_what_is_no_store_and_no_mixture_is_named(small_store):
+    with pytest.raises(InvalidArgument, match=r"got the path 'store'; open it first: mixio.open_store\(path\)"):
+        MixtureDataset("store", Mixture(SHARES))
+    with pytest.raises(
+        InvalidArgument, match=r"a mixio.Mixture, got dict; shares become one by mixio.Mixture\(shares\)"
+    ):
+        MixtureDataset(small_store, SHARES)
+    with pytest.raises(InvalidArgument, match=r"a draw must be a whole number, got 1.5"):
+        of_store(small_store)[1.5]

@@ -138,9 +138,13 @@ def test_wrong_use_is_refused():
         Mixture({"a": 0.5})
     with pytest.raises(InvalidArgument, match="window must be from 1 draw to 65536, got 0; 1 means no shuffle"):
         Mixture({"a": 1.0}, window=0)
+    with pytest.raises(InvalidArgument, match="window must be a whole number, got 6.5"):
+        Mixture({"a": 1.0}, window=6.5)
+    with pytest.raises(AllocationError, match=r"got 100 for \['00', .*, '19'\] and 80 more; a missing domain\?$"):
+        Mixture({f"{number:02d}": 1.0 for number in range(100)})
     with pytest.raises(InvalidArgument, match="a draw must be at least 0, got -1"):
         Mixture({"a": 1.0}).locate(-1)
-    with pytest.raises(TypeError, match="float"):
+    with pytest.raises(InvalidArgument, match="a draw must be a whole number, got 0.5"):
         Mixture({"a": 1.0}).locate(0.5)
 
 
@@ -244,7 +248,7 @@ def test_a_schedule_survives_pickling_and_is_part_of_the_fingerprint():
         ([(5, {"a": 1.0})], "a schedule begins with draw 0 .* got \\[5\\]"),
         ([(0, {"a": 1.0}), (0, {"a": 1.0})], "and goes on to later ones, got \\[0, 0\\]"),
         ([{"a": 1.0}], "a schedule is a list of \\(first draw, shares\\)"),
-        ([(0.5, {"a": 1.0})], "a schedule is a list of \\(first draw, shares\\)"),
+        ([(0.5, {"a": 1.0})], "the first draw of a segment must be a whole number, got 0.5"),
         ([(0, {"a": 0.5})], "shares must sum to 1"),
     ],
 )

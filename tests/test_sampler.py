@@ -158,6 +158,10 @@ def test_a_sampler_that_cannot_step_is_refused():
         of_run(of_lists(), 0, 2, 4, 7)
     with pytest.raises(InvalidArgument, match="batch_size must be at least 1, got 0"):
         of_run(of_lists(), 0, 2, 0, 7)
+    with pytest.raises(InvalidArgument, match="num_samples must be a whole number, got 1000000.0"):
+        MixtureSampler(of_lists(), num_samples=1e6, batch_size=4, rank=0, num_replicas=1)
+    with pytest.raises(InvalidArgument, match="a sampler's state is a dictionary, got None"):
+        of_run(of_lists(), 0, 1, 4, 40).load_state_dict(None)
     with pytest.raises(InvalidArgument, match="consumed must be from 0 to num_samples = 40, got 41"):
         of_run(of_lists(), 0, 2, 4, 40).state_dict(consumed=41)
 
