@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Real
 from typing import Any, Literal
 
 from mixio.allocation import fingerprint
@@ -78,13 +79,15 @@ def limits_of(max_repeats: MaxRepeats, pools: Pools, domains: Sequence[str]) -> 
     """The number of draws that each domain may have: so many passes over its volumes; `domains` are all there are."""
     if max_repeats is None:
         return {}
-    passes = max_repeats if isinstance(max_repeats, Mapping) else dict.fromkeys(pools.members, max_repeats)
+    passes: Mapping[str, Any] = (
+        max_repeats if isinstance(max_repeats, Mapping) else dict.fromkeys(pools.members, max_repeats)
+    )
     refuse_unknown("max_repeats", passes, domains)
     limits = {}
     for domain, number in passes.items():
-        if not number > 0:
+        if isinstance(number, bool) or not isinstance(number, Real) or not float(number) > 0:
             raise InvalidArgument(f"max_repeats of {domain!r} must be a number of passes above 0, got {number!r}")
-        if domain in pools.members and number < math.inf:
+        if domain in pools.members and float(number) < math.inf:
             limits[domain] = int(Fraction(str(number)) * len(pools.members[domain]) * pools.patches[domain])
     return limits
 

@@ -280,6 +280,10 @@ class MixtureDataset(Dataset[Any]):
 def _refuse_unopened(source: object, mixture: object) -> None:
     if isinstance(source, str | PathLike):
         raise InvalidArgument(f"source must be a store, got the path {source!r}; open it first: mixio.open_store(path)")
+    if not isinstance(source, Mapping) and not hasattr(source, "read_patches"):
+        raise InvalidArgument(
+            f"source must be a store or a dictionary of data sets by domain, got {type(source).__name__}"
+        )
     if not isinstance(mixture, Mixture):
         raise InvalidArgument(
             f"mixture must be a mixio.Mixture, got {type(mixture).__name__}; shares become one by mixio.Mixture(shares)"

@@ -28,12 +28,27 @@ def bounds(mixture: Mixture) -> dict[str, float]:
     return allowed
 
 
-def intended(mixture: Mixture, n: int) -> Mapping[str, float]:
-    """The share of each domain in the first n draws; where shares change, or others drew before, as it is planned."""
+def intended(mixture: Mixture, n: int, first: int = 0) -> Mapping[str, float]:
+    """The share of each domain in the draws from `first` up to n.
+
+    Where shares change, or other mixtures drew before, as it is planned.
+    """
     if len(mixture.schedule) == 1 and not mixture.start:
         return mixture.shares
+    first = first if first >= mixture.start else 0
     n = max(n, mixture.start) if mixture.end is None else min(max(n, mixture.start), mixture.end)
-    return {domain: count / max(n, 1) for domain, count in mixture.counts(n).items()}
+    before = mixture.counts(first) if first else {}
+    return {domain: (count - before.get(domain, 0)) / max(n - first, 1) for domain, count in mixture.counts(n).items()}
+
+
+def stretch(seen: Consumed, draws: int) -> tuple[int, int]:
+    """From which draw to which one a ledger reaches that counted so many, of which `seen` had their number.
+
+    Exact where draws follow each other. Those of one rank of several are taken for an even part of a run's first ones.
+    """
+    if row := seen.as_row():
+        return row[0], row[0] + row[1]
+    return 0, max(draws, 2 * seen.total // seen.count + 1 if seen.count > 0 else 0)
 
 
 def named_differences(realised: Mapping[str, int], planned: Mapping[str, int]) -> str:

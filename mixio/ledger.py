@@ -25,7 +25,7 @@ from typing import Any
 
 from mixio.consumed import Consumed
 from mixio.delivered import Delivered, DomainDelivered
-from mixio.drift import bounds, intended, likely_cause, named_differences
+from mixio.drift import bounds, intended, likely_cause, named_differences, stretch
 from mixio.errors import InvalidArgument, MixtureDriftError, RunLogError
 from mixio.jsonl import append_object, read_objects
 from mixio.mixture import Mixture
@@ -129,7 +129,8 @@ class Ledger:
         """
         delivered, allowed = self._delivered(), bounds(self.mixture)
         total, of = delivered.draws, delivered.domains
-        shares = intended(self.mixture, total)
+        first, end = stretch(delivered.consumed, total)
+        shares = intended(self.mixture, end, first)
         voxels, padded = (sum(getattr(each, name) for each in of.values()) for name in ("voxels", "padded"))
         return {
             "draws": total,
@@ -140,7 +141,7 @@ class Ledger:
                     "draws": counts.draws,
                     "share": counts.draws / max(total, 1),
                     "intended": shares.get(domain, 0.0),
-                    "bound": allowed.get(domain, 0.0),
+                    "bound": allowed.get(domain, 0.0) * (2 if first else 1),  # at either end
                     "passes": self._passes(domain, counts.draws),
                     "volumes_seen": self._seen(domain, counts.repeats),
                     "most_repeats": counts.repeats.most,

@@ -93,6 +93,8 @@ def members_of(
     `InvalidArgument` for subsets that cannot be.
     """
     domains = domains_of(source)
+    if not isinstance(subsets, Mapping):
+        raise InvalidArgument(f"subsets maps domains to numbers of volumes, got {subsets!r}")
     refuse_unknown("subsets", subsets, domains)
     found: dict[str, Sequence[Any]] = {}
     for domain, share in drawn.items():

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from mixio.errors import InvalidArgument, require, whole_number
+from mixio.errors import InvalidArgument, MixioError, listed, require, whole_number
 from mixio.mixture import Before, Mixture
 from mixio.taken import Taken
 
@@ -114,14 +114,20 @@ class MixtureSampler(DistributedSampler[int]):
     def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
         """The run's position, to be saved as JSON: `consumed` draws over all ranks since the run's first.
 
-        Give it where the loader has workers: (step + 1) * batch_size * world size. None takes the whole
-        batches that this iterator has handed out, times the world size; workers fetch ahead, so that counts
-        draws that no one has trained on yet. The state also has the number of steps that were made, for the length.
+        Give it where the loader has workers: `start` + (step + 1) * batch_size * world size, for steps that are counted
+        from where this job began. None takes the whole batches that this iterator has handed out, times the world size;
+        workers fetch ahead, so that counts draws that no one has trained on yet. The state also has the number of steps
+        that were made, for the length.
         """
         if consumed is None:
             consumed = self.start + self._handed // self.batch_size * self.batch_size * self.num_replicas
         consumed = whole_number(consumed, "consumed")
         self._check(consumed)
+        if consumed < self.start:
+            raise InvalidArgument(
+                f"consumed={consumed} comes before start={self.start}, where this sampler goes on; it counts from the "
+                "run's first draw: sampler.start + (step + 1) * batch_size * world_size"
+            )
         mixture = self.dataset.mixture
         state = {
             "schema_version": SCHEMA_VERSION,
@@ -159,6 +165,10 @@ class MixtureSampler(DistributedSampler[int]):
         if not isinstance(state, Mapping):
             raise InvalidArgument(f"a sampler's state is a dictionary, got {state!r}; what its state_dict() returned")
         version = state.get("schema_version")
+        if "consumed" not in state:
+            raise InvalidArgument(
+                f"no sampler's state, for 'consumed' is missing; it has {listed(sorted(map(str, state)))}"
+            )
         if version != SCHEMA_VERSION:
             raise InvalidArgument(
                 f"sampler state has schema_version {version!r}, expected {SCHEMA_VERSION}; others draw in other "
@@ -183,7 +193,7 @@ class MixtureSampler(DistributedSampler[int]):
             self.dataset.go_on_after(before)
             self.total = self.dataset.available(self.asked)
             self._check(consumed)
-        except InvalidArgument:
+        except MixioError:
             self.dataset.go_on_after(present)
             self.total = self.dataset.available(self.asked)
             raise

@@ -18,6 +18,8 @@ from mixio.tree import arrival, totals, tree, walk, walk_many
 
 LARGEST_WINDOW = 1 << 16
 """Draws of a window; where it is cut, a state has a bit for each."""
+_FARTHEST = 1 << 62
+"""Draws that no run comes to; windows from there on would overflow."""
 _AT_ONCE = 1 << 14
 """Draws that are planned together: their arrays stay in the processor's cache."""
 
@@ -117,12 +119,14 @@ class Segment:
     def first_after(self, counts: Mapping[int, int]) -> tuple[int, int] | None:
         """The first draw of a domain before which it has been drawn as often as `counts` says, or more; and the domain.
 
-        None where no domain of `counts` has a share.
+        None where no domain of `counts` has a share, or none is drawn so often in 2^62 draws.
         """
         due = {leaf: max(n - self._counts[leaf], 0) for leaf, n in counts.items() if self.shares[leaf]}
         if not due:
             return None
         m = min(arrival(self._tree, leaf, k) for leaf, k in due.items())
+        if m >= _FARTHEST:
+            return None
         begin = m - m % self._window
         seen = totals(self._tree, begin)
         leaves, _ = self._windows(begin, begin + self._window)

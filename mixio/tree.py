@@ -11,6 +11,8 @@ from the root to a leaf answers both questions with integers alone; shares are h
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import accumulate
+from math import lcm
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -37,11 +39,19 @@ Tree: TypeAlias = int | Fork
 
 def tree(leaves: Sequence[tuple[int, Fraction]]) -> Tree:
     """Halve leaves of positive share, in order of number, until one is left; depth ceil(log2 K)."""
+    whole = lcm(*(share.denominator for _, share in leaves))
+    sums = [0, *accumulate(share.numerator * (whole // share.denominator) for _, share in leaves)]
+    return _halved([leaf for leaf, _ in leaves], sums)
+
+
+def _halved(leaves: Sequence[int], sums: Sequence[int]) -> Tree:
+    """The tree of leaves whose shares, as integers, sum up to `sums`, which has one number more."""
     if len(leaves) == 1:
-        return leaves[0][0]
-    left, right = leaves[: len(leaves) // 2], leaves[len(leaves) // 2 :]
-    share = _sum(left) / (_sum(left) + _sum(right))
-    return Fork(min(max(round(share * _ONE), 1), _ONE - 1), tree(left), tree(right), right[0][0])
+        return leaves[0]
+    half = len(leaves) // 2
+    share = round(Fraction((sums[half] - sums[0]) * _ONE, sums[-1] - sums[0]))
+    left, right = _halved(leaves[:half], sums[: half + 1]), _halved(leaves[half:], sums[half:])
+    return Fork(min(max(share, 1), _ONE - 1), left, right, leaves[half])
 
 
 def walk(node: Tree, m: int) -> tuple[int, int]:
@@ -98,7 +108,3 @@ def walk_many(node: Tree, m: int, count: int) -> tuple[NDArray[np.int64], NDArra
                 (node.right, m - (before >> _BITS), places[~goes_left]),
             ]
     return leaves, numbers
-
-
-def _sum(leaves: Sequence[tuple[int, Fraction]]) -> Fraction:
-    return sum((share for _, share in leaves), Fraction())

@@ -81,3 +81,9 @@ def test_a_thousand_domains_may_all_be_capped():
     mixture = capped(Mixture(shares), dict.fromkeys(shares, 5), redistribute=False)
     assert 4_000 < mixture.end <= 5_000
     assert max(mixture.counts(mixture.end).values()) == 5
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("share", "limit"), [(1e-17, 400), (1e-13, 10**7), (1e-12, 10**7)])
+def test_a_cap_that_no_run_reaches_is_none(share, limit):
+    assert capped(Mixture({"a": 1.0, "b": share}), {"b": limit}, redistribute=True).end is None

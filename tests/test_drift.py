@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixio.consumed import Consumed
-from mixio.drift import bounds, intended, likely_cause, named_differences
+from mixio.drift import bounds, intended, likely_cause, named_differences, stretch
 from mixio.mixture import Mixture
 
 PLAN = Consumed.row(0, 640)
@@ -68,3 +68,19 @@ def test_the_domains_farthest_off_are_named_first():
 )
 def test_the_likely_cause_is_told(seen, cause):
     assert likely_cause(seen, PLAN).startswith(cause)
+
+
+def test_what_is_intended_of_a_part_of_a_run_is_the_plan_of_that_part():
+    mixture = Mixture([(0, {"a": 1.0}), (640, {"b": 1.0})])
+    assert intended(mixture, 1280, 640) == {"a": 0.0, "b": 1.0}
+    changed = Mixture({"a": 0.5, "b": 0.5}, before={"a": 640})
+    assert intended(changed, 768, 640) == {"a": 0.5, "b": 0.5}
+
+
+def test_a_stretch_is_exact_for_draws_in_a_row_and_near_for_one_rank():
+    assert stretch(Consumed.row(640, 100), 100) == (640, 740)
+    every_fourth = Consumed.of([g for g in range(4000) if g % 16 < 4])
+    first, end = stretch(every_fourth, 1000)
+    assert first == 0
+    assert end == pytest.approx(4000, rel=0.01)
+    assert stretch(Consumed(), 7) == (0, 7)

@@ -274,6 +274,14 @@ def test_a_domain_outside_the_mixture_shows_up():
     assert ledger.summary()["domains"]["stray"]["draws"] == 1
 
 
+def test_its_line_tells_the_shares_of_the_part_that_it_saw():
+    mixture = Mixture([(0, {"a": 1.0}), (640, {"b": 1.0})])
+    ledger = Ledger(mixture)
+    ledger.observe({"domain": ["b"] * 640, "draw": list(range(640, 1280))})
+    ledger.check(1280, first=640)
+    assert "b 100.00% of 100.00%" in ledger.line()
+
+
 def test_its_line_is_one_line():
     ledger = Ledger(Mixture({"ct": 0.5, "mr": 0.5}), volumes={"ct": 2})
     assert ledger.line() == "0 draws, 0.0% padding | ct 0.00% of 50.00% x0 | mr 0.00% of 50.00%"

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from mixio.allocation import Allocation
 from mixio.dataset import MixtureDataset
-from mixio.errors import InvalidArgument
+from mixio.errors import InvalidArgument, MixtureEnded
 from mixio.loader import MixtureLoader
 from mixio.mixture import Mixture
 from mixio.sampler import MixtureSampler
@@ -260,3 +260,45 @@ def test_the_state_is_small_wherever_the_run_is_and_however_many_volumes(small_s
     dataset.go_on_after(mixture.taken(10**11 + 36))
     state = of_run(dataset, 0, 1, 4, 10**13).state_dict(consumed=10**12 + 4)
     assert len(json.dumps(state)) < 1000
+
+
+def test_a_loop_that_counts_from_where_each_job_began_reads_every_draw_once():
+    state, seen = None, []
+    for steps in (5, 3, 100):
+        dataset = of_lists()
+        sampler = of_run(dataset, 0, 1, 4, 80)
+        if state:
+            sampler.load_state_dict(state)
+        for step, batch in enumerate(DataLoader(dataset, 4, sampler=sampler, collate_fn=list)):
+            seen += [sample["draw"] for sample in batch]
+            state = sampler.state_dict(consumed=sampler.start + (step + 1) * 4)
+            if step + 1 == steps:
+                break
+    assert seen == list(range(80))
+    assert state["consumed"] == 80
+
+
+def test_a_count_that_left_out_where_the_job_began_is_refused():
+    sampler = of_run(of_lists(), 0, 1, 4, 80)
+    sampler.load_state_dict(of_run(of_lists(), 0, 1, 4, 80).state_dict(consumed=40))
+    with pytest.raises(InvalidArgument, match=r"consumed=4 comes before start=40.*: sampler.start \+ \(step \+ 1\)"):
+        sampler.state_dict(consumed=4)
+
+
+def test_a_change_that_the_caps_refuse_leaves_everything_as_it_was():
+    sizes = {"a": 50, "b": 20}
+    members = {name: [{"x": i} for i in range(size)] for name, size in sizes.items()}
+    half = MixtureDataset(members, Mixture({"a": 0.5, "b": 0.5}))
+    state = of_run(half, 0, 1, 4, 320).state_dict(consumed=196)
+    dataset = MixtureDataset(members, Mixture({"a": 0.7, "b": 0.3}), max_repeats={"b": 5})
+    sampler = of_run(dataset, 0, 1, 4, 320)
+    expected = sampler.state_dict()
+    with pytest.raises(MixtureEnded, match="max_repeats is reached for 'b'"):
+        sampler.load_state_dict(state, allow_change=True)
+    assert sampler.state_dict() == expected
+    assert dataset[0]["draw"] == 0
+
+
+def test_what_is_no_state_of_a_sampler_is_named():
+    with pytest.raises(InvalidArgument, match=r"no sampler's state.*'consumed'.*\['data', 'model'\]"):
+        of_run(of_lists(), 0, 1, 4, 80).load_state_dict({"model": {}, "data": {}})

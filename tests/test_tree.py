@@ -39,3 +39,15 @@ def test_the_rarest_leaf_comes_once_in_its_time(rare):
     node = tree([(0, 1 - rare), (1, rare)])
     assert walk(node, arrival(node, 1, 0)) == (1, 0)
     assert arrival(node, 1, 0) == 2**61  # half of 2^62: floors round to the nearest
+
+
+@given(st.lists(st.one_of(st.floats(1e-300, 1), st.fractions(Fraction(1, 10**9), 1)), min_size=2, max_size=40))
+def test_each_half_has_its_part_of_the_sum_to_62_places(shares):
+    shares = [Fraction(share) for share in shares]
+    parts = [(tree(list(enumerate(shares))), shares)]
+    while parts:
+        node, its = parts.pop()
+        if len(its) > 1:
+            half = len(its) // 2
+            assert abs(Fraction(node.share, 2**62) - sum(its[:half]) / sum(its)) <= Fraction(1, 2**62)
+            parts += [(node.left, its[:half]), (node.right, its[half:])]
