@@ -310,6 +310,8 @@ def test_batches_read_as_one_need_a_store_and_its_own_samples(small_store):
 
 
 def test_what_is_no_store_and_no_mixture_is_named(small_store):
+    with pytest.raises(InvalidArgument, match="a store or a dictionary of data sets by domain, got list"):
+        MixtureDataset([small_store], Mixture(SHARES))
     with pytest.raises(InvalidArgument, match=r"got the path 'store'; open it first: mixio.open_store\(path\)"):
         MixtureDataset("store", Mixture(SHARES))
     with pytest.raises(
