@@ -12,13 +12,15 @@ and none drawn twice.
 """
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from mixio.errors import InvalidArgument
 
 Plain = int | Sequence[int | str]
+Before = Mapping[str, Plain]
+"""What has been taken of each domain."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,18 @@ class Taken:
         """The k-th free number."""
         return self.holes[k] if k < len(self.holes) else self.count + k
 
-    def plus(self, first: int, others: Iterable[int] = ()) -> "Taken":
+    def plus(self, first: int, others: Collection[int] = ()) -> "Taken":
         """What is taken after the first so many free numbers are, and of the free numbers the ones in these places."""
+        if not self.mask and not others:  # as nearly always
+            return Taken(self.whole + first)
         whole = self.number(first)
         mask = self.mask >> (whole - self.whole)
         for k in others:
             mask |= 1 << (self.number(k) - whole)
         filled = (~mask & (mask + 1)).bit_length() - 1  # ones at the end of the mask
         return Taken(whole + filled, mask >> filled)
+
+
+def plain(domains: Sequence[str], taken: Sequence[Taken]) -> dict[str, Plain]:
+    """What has been taken of each domain, in plain values."""
+    return {domain: one.plain for domain, one in zip(domains, taken, strict=True)}

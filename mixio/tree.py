@@ -9,7 +9,7 @@ from the root to a leaf answers both questions with integers alone; shares are h
     [(0, 0), (1, 0), (0, 1), (1, 1)]
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import accumulate
 from math import lcm
@@ -22,6 +22,8 @@ _BITS = 62
 _ONE = 1 << _BITS
 _HALF = _ONE >> 1
 _FRACTION = np.uint64(_ONE - 1)
+_FEW = 16
+"""Arrivals that walk one by one in less time than numpy takes for them together."""
 
 
 class Fork(NamedTuple):
@@ -37,20 +39,28 @@ Tree: TypeAlias = int | Fork
 """A leaf, by its number, or a fork; leaves are in order of number from left to right."""
 
 
-def tree(leaves: Sequence[tuple[int, Fraction]]) -> Tree:
+def tree(leaves: Sequence[tuple[int, Fraction | float]]) -> Tree:
     """Halve leaves of positive share, in order of number, until one is left; depth ceil(log2 K)."""
-    whole = lcm(*(share.denominator for _, share in leaves))
-    sums = [0, *accumulate(share.numerator * (whole // share.denominator) for _, share in leaves)]
-    return _halved([leaf for leaf, _ in leaves], sums)
+    sums = [0, *accumulate(in_proportion([share for _, share in leaves]))]
+    return _halved([leaf for leaf, _ in leaves], sums, 0, len(leaves))
 
 
-def _halved(leaves: Sequence[int], sums: Sequence[int]) -> Tree:
-    """The tree of leaves whose shares, as integers, sum up to `sums`, which has one number more."""
-    if len(leaves) == 1:
-        return leaves[0]
-    half = len(leaves) // 2
-    share = round(Fraction((sums[half] - sums[0]) * _ONE, sums[-1] - sums[0]))
-    left, right = _halved(leaves[:half], sums[: half + 1]), _halved(leaves[half:], sums[half:])
+def in_proportion(shares: Iterable[Fraction | float]) -> list[int]:
+    """Integers that are to each other exactly as the shares are."""
+    ratios = [share.as_integer_ratio() for share in shares]
+    whole = lcm(*{denominator for _, denominator in ratios})
+    return [numerator * (whole // denominator) for numerator, denominator in ratios]
+
+
+def _halved(leaves: Sequence[int], sums: Sequence[int], first: int, last: int) -> Tree:
+    """The tree of the leaves in the places from `first` to before `last`; `sums` are of the shares before a place."""
+    if last - first == 1:
+        return leaves[first]
+    half = (first + last) // 2
+    total = sums[last] - sums[first]
+    share, rest = divmod((sums[half] - sums[first]) << _BITS, total)
+    share += 2 * rest > total or (2 * rest == total and share & 1)  # to the nearest, a half to the even one
+    left, right = _halved(leaves, sums, first, half), _halved(leaves, sums, half, last)
     return Fork(min(max(share, 1), _ONE - 1), left, right, leaves[half])
 
 
@@ -69,9 +79,30 @@ def arrival(node: Tree, leaf: int, number: int) -> int:
     if isinstance(node, int):
         return number
     share, left, right, border = node
-    if leaf < border:  # the first m for which floor((m + 1) a + 1/2) is above the number
-        return -(-(((arrival(left, leaf, number) + 1) << _BITS) - _HALF) // share) - 1
-    return ((arrival(right, leaf, number) << _BITS) + _HALF) // (_ONE - share)
+    if leaf < border:
+        return _through_left(share, arrival(left, leaf, number))
+    return _through_right(share, arrival(right, leaf, number))
+
+
+def first_arrival(node: Tree, numbers: Mapping[int, int]) -> int | None:
+    """The first arrival that is a leaf's arrival of the number that `numbers` has for it, if they have any; O(K)."""
+    if isinstance(node, int):
+        return numbers.get(node)
+    share, left, right, _ = node
+    on_left, on_right = first_arrival(left, numbers), first_arrival(right, numbers)
+    if on_right is None:
+        return None if on_left is None else _through_left(share, on_left)
+    m = _through_right(share, on_right)
+    return m if on_left is None else min(m, _through_left(share, on_left))
+
+
+def _through_left(share: int, number: int) -> int:
+    """The first m for which floor((m + 1) a + 1/2) is above the number."""
+    return -(-(((number + 1) << _BITS) - _HALF) // share) - 1
+
+
+def _through_right(share: int, number: int) -> int:
+    return ((number << _BITS) + _HALF) // (_ONE - share)
 
 
 def totals(node: Tree, m: int) -> dict[int, int]:
@@ -83,8 +114,9 @@ def totals(node: Tree, m: int) -> dict[int, int]:
         if isinstance(node, int):
             counts[node] = m
         else:
-            to_left = (m * node.share + _HALF) >> _BITS
-            halves += [(node.left, to_left), (node.right, m - to_left)]
+            share, left, right, _ = node
+            to_left = (m * share + _HALF) >> _BITS
+            halves += [(left, to_left), (right, m - to_left)]
     return counts
 
 
@@ -97,7 +129,10 @@ def walk_many(node: Tree, m: int, count: int) -> tuple[NDArray[np.int64], NDArra
         if isinstance(node, int):
             leaves[places] = node
             numbers[places] = np.arange(m, m + len(places))
-        elif len(places):
+        elif len(places) <= _FEW:
+            for each, place in enumerate(places.tolist(), m):
+                leaves[place], numbers[place] = walk(node, each)
+        else:
             before = m * node.share + _HALF
             share = np.uint64(node.share)
             # Products wrap around at 2^64, which leaves their 62 binary places as they are.

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixio.errors import InvalidArgument
-from mixio.taken import Taken
+from mixio.taken import Taken, plain
 
 rounds = st.lists(st.tuples(st.integers(0, 9), st.lists(st.integers(0, 12), max_size=6)), max_size=6)
 
@@ -33,6 +33,10 @@ def test_plain_values_bring_it_back(rounds):
     taken, _ = taken_by(rounds)
     assert Taken.of(taken.plain, "ct") == taken
     assert isinstance(taken.plain, int) == (not taken.mask)
+
+
+def test_plain_values_are_by_domain():
+    assert plain(["ct", "mri"], [Taken(5), Taken(14, 2)]) == {"ct": 5, "mri": [14, "2"]}
 
 
 @pytest.mark.parametrize("plain", [-1, 0.5, [1], [3, "1"], [3, "-2"], [3, "x"], [3, 4], "12", None])

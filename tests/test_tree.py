@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixio.tree import arrival, totals, tree, walk, walk_many
+from mixio.tree import arrival, first_arrival, in_proportion, totals, tree, walk, walk_many
 
 shares = st.lists(st.fractions(Fraction(1, 10**9), 1), min_size=1, max_size=40)
 draws = st.integers(0, 10**15)
@@ -24,6 +24,19 @@ def test_the_number_of_an_arrival_is_how_many_came_to_its_leaf_before(shares, m)
     assert totals(node, m)[leaf] == number
     assert totals(node, m + 1)[leaf] == number + 1
     assert sum(totals(node, m).values()) == m
+
+
+@given(shares, st.dictionaries(st.integers(0, 45), st.integers(0, 10**9)))
+def test_the_first_arrival_of_several_is_the_least_of_them(shares, numbers):
+    node = tree(list(enumerate(shares)))
+    each = [arrival(node, leaf, number) for leaf, number in numbers.items() if leaf < len(shares)]
+    assert first_arrival(node, numbers) == min(each, default=None)
+
+
+@given(st.lists(st.floats(0, 1) | st.fractions(0, 1), min_size=1))
+def test_integers_are_in_proportion_to_shares(shares):
+    integers = in_proportion(shares)
+    assert [i * sum(map(Fraction, shares)) for i in integers] == [sum(integers) * Fraction(share) for share in shares]
 
 
 @given(shares, draws, st.integers(0, 300))
