@@ -10,8 +10,9 @@ from typing import Any, Literal
 from mixio.allocation import fingerprint
 from mixio.caps import capped
 from mixio.errors import InvalidArgument, MixtureEnded
-from mixio.mixture import Before, Mixture
+from mixio.mixture import Mixture
 from mixio.pools import Pools, refuse_unknown, whole
+from mixio.taken import Before
 from mixio.units import in_patches
 
 OnCap = Literal["raise", "stop", "redistribute"]

@@ -9,7 +9,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mixio.mixture import Before, Mixture, Shares
+from mixio.allocation import fingerprint
+from mixio.mixture import Mixture
+from mixio.schedule import Schedule, Shares, normalised
+from mixio.segment import Segment
+from mixio.segments import MARKED
+from mixio.taken import Before, Taken, plain
 
 
 def capped(mixture: Mixture, limits: Mapping[str, int], *, redistribute: bool) -> Mixture:
@@ -18,7 +23,9 @@ def capped(mixture: Mixture, limits: Mapping[str, int], *, redistribute: bool) -
     Where the others take over what a domain no longer gets, the mixture ends when none is left; else it ends with the
     first domain that reaches its limit. Draws that `mixture.before` counts are counted.
     """
-    plan = _Plan(mixture, mixture.before)
+    domains = mixture.domains
+    before = [Taken.of(mixture.before.get(domain, 0), domain) for domain in domains]
+    plan = _Plan(mixture, {leaf: limits[domain] for leaf, domain in enumerate(domains) if domain in limits}, before)
     ends = [*(start for start, _ in mixture.schedule[1:]), mixture.end]
     for (first, shares), end in zip(mixture.schedule, ends, strict=True):
         start: int | None = first
@@ -26,7 +33,7 @@ def capped(mixture: Mixture, limits: Mapping[str, int], *, redistribute: bool) -
             left = _without(shares, plan.spent)
             if left is None:
                 return plan.mixture(start)
-            reached = plan.extend(start, left, limits, end)
+            reached = plan.extend(start, left, end)
             if reached is not None and not redistribute:
                 return plan.mixture(reached)
             start = reached
@@ -35,36 +42,49 @@ def capped(mixture: Mixture, limits: Mapping[str, int], *, redistribute: bool) -
 
 @dataclass
 class _Plan:
-    """The segments that are settled, what they have taken, and the domains that are spent."""
+    """The segments that are settled, what they have taken, and the domains that are spent.
+
+    `limits` are by place in the mixture's domains, `taken` is in their order. `last` are the last shares before they
+    were normalised, `marks` are those of `mixio.segments`.
+    """
 
     given: Mixture
-    before: Before
-    schedule: list[tuple[int, Shares]] = field(default_factory=list)
+    limits: Mapping[int, int]
+    taken: list[Taken]
+    parts: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    last: Shares | None = None
+    marks: dict[int, Before] = field(default_factory=dict)
     spent: set[str] = field(default_factory=set)
 
-    def extend(self, start: int, shares: Shares, limits: Mapping[str, int], end: int | None) -> int | None:
+    def extend(self, start: int, shares: Shares, end: int | None) -> int | None:
         """One segment more, up to the draw at which a domain is spent, which is returned, or else to `end`."""
-        left = {domain: limit for domain, limit in limits.items() if shares.get(domain)}
-        found = self._segment(shares).first_after(left)
-        reached = None
-        if found is not None and (end is None or found[0] < end):
-            reached, domain = found
-            self.spent.add(domain)
-        stop = end if reached is None else reached
+        given, exact = self.given, normalised(shares)
+        its = [exact.get(domain, 0.0) for domain in given.domains]
+        segment = Segment(start, its, self.taken, seed=given.seed, window=given.window)
+        found = segment.first_after(self.limits)
+        if found is not None and end is not None and found.draw >= end:
+            found = None
+        stop = end if found is None else found.draw
         if stop != start:
-            self.schedule.append((start, shares))
-        if stop is not None:
-            self.before = self._segment(shares, stop).taken(stop)
-        return reached
+            if len(self.parts) % MARKED == 0:
+                self.marks[len(self.parts)] = plain(given.domains, self.taken)
+            self.parts.append((start, exact))
+            self.last = shares
+        if found is not None:
+            self.spent.add(given.domains[found.leaf])
+            self.taken = segment.counted(found.counts)
+        elif end is not None:
+            self.taken = segment.ended(end)
+        return None if found is None else found.draw
 
     def mixture(self, end: int | None) -> Mixture:
         """All of it; a mixture of which nothing is left has the shares that were given."""
         given = self.given
-        schedule = self.schedule or [given.schedule[0]]
-        return Mixture(schedule, seed=given.seed, window=given.window, before=given.before, end=end)
-
-    def _segment(self, shares: Shares, end: int | None = None) -> Mixture:
-        return Mixture(shares, seed=self.given.seed, window=self.given.window, before=self.before, end=end)
+        schedule = Schedule(self.parts or given.schedule[:1])
+        mixture = Mixture(schedule, seed=given.seed, window=given.window, before=given.before, end=end)
+        mixture.allocation = fingerprint({"shares": self.last or given.schedule[0][1]})
+        mixture.marks = self.marks
+        return mixture
 
 
 def _without(shares: Shares, spent: set[str]) -> Shares | None:

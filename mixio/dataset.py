@@ -20,10 +20,11 @@ from mixio.damaged import DamagedVolumes
 from mixio.draws import Draw, augmentation_seed, flip_of
 from mixio.errors import InvalidArgument, require, whole_number
 from mixio.late import Block, Stored
-from mixio.mixture import Before, Mixture
+from mixio.mixture import Mixture
 from mixio.normalize import Window
 from mixio.pools import Pools, domains_of, members_of
 from mixio.sampler import MixtureSampler as MixtureSampler
+from mixio.taken import Before
 from mixio.units import Unit, amounts_of
 from mixio.volume import Shape
 

@@ -30,22 +30,21 @@ no draw is skipped, none comes twice. Every segment adds its own bound to how fa
 import os
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixio.allocation import check_shares, fingerprint
-from mixio.errors import InvalidArgument, MixioError, MixtureEnded, whole_number
-from mixio.segment import LARGEST_WINDOW, Segment, segments_of
-from mixio.taken import Plain, Taken
+from mixio.errors import InvalidArgument, MixtureEnded, whole_number
+from mixio.schedule import Schedule, Shares
+from mixio.segment import LARGEST_WINDOW, Segment
+from mixio.segments import Segments
+from mixio.taken import Before, Plain, Taken, plain
 from mixio.weights import read_allocation
 
-Shares = Mapping[str, float]
 _LARGEST = 1 << 62
-Before = Mapping[str, Plain]
 
 
 class Mixture:
@@ -78,7 +77,7 @@ class Mixture:
         self.before: dict[str, Plain] = {domain: one.plain for domain, one in taken.items()}
         self.start = sum(one.count for one in taken.values())
         """The first draw of this mixture."""
-        self.schedule = _schedule(shares, self.start)
+        self.schedule = Schedule.of(shares, self.start)
         """What shares are in force, from which draw on."""
         self.allocation = _allocation(shares)
         """The fingerprint of the last shares as they were given; an `Allocation` of them has the same."""
@@ -86,10 +85,11 @@ class Mixture:
         if self.end is not None:
             if self.end < self.start:
                 raise InvalidArgument(f"a mixture that begins with draw {self.start} cannot end at {self.end}")
-            self.schedule = tuple(part for part in self.schedule if part[0] < self.end) or self.schedule[:1]
-        named = [domain for _, each in self.schedule for domain in each]
-        self.domains: tuple[str, ...] = tuple(sorted({*taken, *named}))
+            self.schedule = self.schedule.until(self.end)
+        self.domains: tuple[str, ...] = tuple(sorted({*taken}.union(*(each for _, each in self.schedule))))
         """All domains by name, those of share 0 included."""
+        self.marks: Mapping[int, Before] = {}
+        """What was taken before some segments, by their places in the schedule, where that is known already."""
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, seed: int = 0, window: int = 64) -> "Mixture":
@@ -138,9 +138,7 @@ class Mixture:
         g = whole_number(g, "a draw")
         if g < self.start or (self.end is not None and g >= self.end):
             self._draw(g)
-        segments = self._segments
-        segment = segments[0] if len(segments) == 1 else self._segment(g)
-        leaf, number = segment.locate(g)
+        leaf, number = self._segment(g).locate(g)
         return self.domains[leaf], number
 
     def locate_many(self, start: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -152,11 +150,12 @@ class Mixture:
             self._draw(start)
             self._draw(start + count - 1)
         pieces = [(np.empty(0, np.int64), np.empty(0, np.int64))]
-        ends = [*self._starts[1:], start + count]
-        for segment, end in zip(self._segments, ends, strict=True):
-            first, last = max(start, segment.start), min(end, start + count)
-            if first < last:
-                pieces += segment.locate_many(first, last - first)
+        stop = start + count
+        while start < stop:
+            place = self._place(start)
+            last = min([stop, *self._starts[place + 1 : place + 2]])
+            pieces += self._segments[place].locate_many(start, last - start)
+            start = last
         leaves, numbers = zip(*pieces, strict=True)
         return np.concatenate(leaves), np.concatenate(numbers)
 
@@ -170,7 +169,7 @@ class Mixture:
         That is how many; or, where n cuts a window so that numbers are left out, the first of these, and in hexadecimal
         a bit for each number from there on that is not.
         """
-        return {domain: taken.plain for domain, taken in zip(self.domains, self._taken(n), strict=True)}
+        return plain(self.domains, self._taken(n))
 
     def draw_after(self, domain: str, count: int) -> int | None:
         """The first draw of a domain before which it has been drawn `count` times or more; None if there is none."""
@@ -182,11 +181,11 @@ class Mixture:
         unknown = sorted(counts.keys() - set(self.domains))
         if unknown:
             raise InvalidArgument(f"the mixture has the domains {list(self.domains)}, asked for {unknown}")
-        by_leaf = {self.domains.index(domain): count for domain, count in counts.items()}
-        for segment, end in zip(self._segments, [*self._starts[1:], self.end], strict=True):
-            found = segment.first_after(by_leaf)
-            if found is not None and (end is None or found[0] < end):
-                return found[0], self.domains[found[1]]
+        by_leaf = {leaf: counts[domain] for leaf, domain in enumerate(self.domains) if domain in counts}
+        for place, end in enumerate([*self._starts[1:], self.end]):
+            found = self._segments[place].first_after(by_leaf)
+            if found is not None and (end is None or found.draw < end):
+                return found.draw, self.domains[found.leaf]
         return None
 
     def _taken(self, n: int) -> list[Taken]:
@@ -205,13 +204,16 @@ class Mixture:
             raise MixtureEnded(f"there is no draw {g}: this mixture ends after {self.end} draws")
         return g
 
+    def _place(self, g: int) -> int:
+        return bisect_right(self._starts, g) - 1
+
     def _segment(self, g: int) -> Segment:
-        return self._segments[bisect_right(self._starts, g) - 1]
+        return self._segments[self._place(g)]
 
     @cached_property
-    def _segments(self) -> list[Segment]:
-        before = [Taken.of(self.before.get(domain, 0), domain) for domain in self.domains]
-        return segments_of(self.schedule, self.domains, before, seed=self.seed, window=self.window, end=self.end)
+    def _segments(self) -> Segments:
+        marks = {**self.marks, 0: self.before}
+        return Segments(self.schedule, self.domains, marks, seed=self.seed, window=self.window, end=self.end)
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -224,7 +226,9 @@ class Mixture:
         return hash(self.fingerprint)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self.schedule, self.seed, self.window, self.before, self.end, self.allocation)
+        options: dict[str, Any] = {"seed": self.seed, "window": self.window, "before": self.before, "end": self.end}
+        known = {"allocation": self.allocation, "marks": dict(self._segments.marks)}
+        return partial(Mixture, **options), (self.schedule,), known
 
     def __repr__(self) -> str:
         parts = []
@@ -235,39 +239,9 @@ class Mixture:
         return f"Mixture({'; '.join(parts)}; seed={self.seed}, window={self.window}{end})"
 
 
-def _again(schedule: Any, seed: int, window: int, before: Any, end: int | None, allocation: str) -> Mixture:
-    mixture = Mixture(schedule, seed=seed, window=window, before=before, end=end)
-    mixture.allocation = allocation
-    return mixture
-
-
 def _allocation(shares: Any) -> str:
     last = shares if isinstance(shares, Mapping) or not shares else shares[-1][1]
     return fingerprint({"shares": check_shares(last)})
-
-
-def _schedule(shares: object, start: int) -> tuple[tuple[int, dict[str, float]], ...]:
-    """Shares or a list of (first draw, shares), checked: by first draw, normalised."""
-    if isinstance(shares, Mapping) or not isinstance(shares, Sequence):
-        return ((start, _normalised(check_shares(shares))),)
-    try:
-        schedule = [(whole_number(first, "the first draw of a segment"), check_shares(each)) for first, each in shares]
-    except (TypeError, ValueError) as error:
-        if isinstance(error, MixioError):
-            raise
-        raise InvalidArgument(f"a schedule is a list of (first draw, shares), got {shares!r}") from error
-    firsts = [first for first, _ in schedule]
-    if firsts[:1] != [start] or firsts != sorted(set(firsts)):
-        raise InvalidArgument(f"a schedule begins with draw {start} and goes on to later ones, got {firsts}")
-    return tuple((first, _normalised(each)) for first, each in schedule)
-
-
-def _normalised(shares: Mapping[str, float]) -> dict[str, float]:
-    """Shares that sum to 1 as nearly as floats can; those that do so already stay as they are."""
-    total = sum(map(Fraction, shares.values()), Fraction())
-    if abs(total - 1) <= Fraction(1, 2**52):
-        return dict(shares)
-    return {domain: float(Fraction(share) / total) for domain, share in shares.items()}
 
 
 def _count(value: int, what: str) -> int:

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from mixio.errors import InvalidArgument, MixioError, listed, require, whole_number
-from mixio.mixture import Before, Mixture
-from mixio.taken import Taken
+from mixio.mixture import Mixture
+from mixio.taken import Before, Taken
 
 try:
     import torch

@@ -8,13 +8,14 @@ those that are free where the segment begins.
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixio.draws import kept_key_of, key_of, permute, permute_many
 from mixio.taken import Taken
-from mixio.tree import arrival, totals, tree, walk, walk_many
+from mixio.tree import first_arrival, totals, tree, walk, walk_many
 
 LARGEST_WINDOW = 1 << 16
 """Draws of a window; where it is cut, a state has a bit for each."""
@@ -22,6 +23,14 @@ _FARTHEST = 1 << 62
 """Draws that no run comes to; windows from there on would overflow."""
 _AT_ONCE = 1 << 14
 """Draws that are planned together: their arrays stay in the processor's cache."""
+
+
+class Found(NamedTuple):
+    """A draw, its domain by its place, and how many draws of each that is drawn the segment has before it."""
+
+    draw: int
+    leaf: int
+    counts: dict[int, int]
 
 
 class Segment:
@@ -33,7 +42,7 @@ class Segment:
     def __init__(
         self,
         start: int,
-        shares: Sequence[Fraction],
+        shares: Sequence[Fraction | float],
         before: Sequence[Taken],
         *,
         seed: int,
@@ -43,7 +52,7 @@ class Segment:
         self.start, self.shares, self.before = start, shares, before
         self._seed, self._window = seed, window
         self._tree = tree([(leaf, share) for leaf, share in enumerate(shares) if share])
-        self._counts = [taken.count for taken in before]
+        self._counts = [taken.count if taken.mask else taken.whole for taken in before]
         self._holed = {leaf for leaf, taken in enumerate(before) if taken.mask}
         self._label = str(start) if start else ""
         self._cut = None if end is None or not (end - start) % window else end - (end - start) % window
@@ -105,55 +114,55 @@ class Segment:
     def taken(self, g: int) -> list[Taken]:
         """What has been taken of each domain before draw g; O(K), and a walk through the window that g cuts."""
         rest = (g - self.start) % self._window
+        if g - rest == self._cut:
+            return self.ended(g)
         begin = g - self.start - rest
-        counts = totals(self._tree, begin)
         others: dict[int, list[int]] = {}
         if rest:
             leaves, ks = self._windows(begin, begin + self._window)
             for leaf, k in zip(leaves[:rest].tolist(), ks[:rest].tolist(), strict=True):
                 others.setdefault(leaf, []).append(k)
-        if begin + self.start == self._cut:  # its numbers come in order
-            counts, others = {leaf: n + len(others.get(leaf, ())) for leaf, n in counts.items()}, {}
-        return [taken.plus(counts.get(leaf, 0), others.get(leaf, ())) for leaf, taken in enumerate(self.before)]
+        return self._with(totals(self._tree, begin), others)
 
-    def first_after(self, counts: Mapping[int, int]) -> tuple[int, int] | None:
-        """The first draw of a domain before which it has been drawn as often as `counts` says, or more; and the domain.
+    def ended(self, end: int) -> list[Taken]:
+        """The same before draw `end` if the segment ends there: the window that it cuts has its numbers in order."""
+        rest = (end - self.start) % self._window
+        begin = end - self.start - rest
+        counts = totals(self._tree, begin)
+        if rest:
+            leaves, _ = self._windows(begin, begin + self._window)
+            for leaf in leaves[:rest].tolist():
+                counts[leaf] += 1
+        return self.counted(counts)
+
+    def counted(self, counts: Mapping[int, int]) -> list[Taken]:
+        """The same after so many draws of each domain, if the segment ends with them."""
+        return self._with(counts, {})
+
+    def _with(self, counts: Mapping[int, int], others: Mapping[int, Sequence[int]]) -> list[Taken]:
+        """What was taken before, with the first so many free numbers of each domain, and those in other places."""
+        after = list(self.before)
+        for leaf, count in counts.items():
+            after[leaf] = after[leaf].plus(count, others.get(leaf, ()))
+        return after
+
+    def first_after(self, counts: Mapping[int, int]) -> Found | None:
+        """The first draw of a domain before which it has been drawn as often as `counts` says, or more.
 
         None where no domain of `counts` has a share, or none is drawn so often in 2^62 draws.
         """
         due = {leaf: max(n - self._counts[leaf], 0) for leaf, n in counts.items() if self.shares[leaf]}
-        if not due:
-            return None
-        m = min(arrival(self._tree, leaf, k) for leaf, k in due.items())
-        if m >= _FARTHEST:
+        m = first_arrival(self._tree, due)
+        if m is None or m >= _FARTHEST:
             return None
         begin = m - m % self._window
         seen = totals(self._tree, begin)
         leaves, _ = self._windows(begin, begin + self._window)
         for place, leaf in enumerate(leaves.tolist()):
             if seen[leaf] == due.get(leaf):
-                return self.start + begin + place, leaf
+                return Found(self.start + begin + place, leaf, seen)
             seen[leaf] += 1
         raise AssertionError("the window that has the first of these arrivals")
 
     def _key(self, window: int) -> int:
         return key_of(self._seed, "window", self._label, window)
-
-
-def segments_of(
-    schedule: Sequence[tuple[int, Mapping[str, float]]],
-    domains: Sequence[str],
-    before: Sequence[Taken],
-    *,
-    seed: int,
-    window: int,
-    end: int | None,
-) -> list[Segment]:
-    """The segments of a schedule of (first draw, shares of the domains), each counted on from the one before."""
-    segments: list[Segment] = []
-    for (start, shares), stop in zip(schedule, [*(start for start, _ in schedule[1:]), end], strict=True):
-        if segments:
-            before = segments[-1].taken(start)
-        exact = [Fraction(shares.get(domain, 0)) for domain in domains]
-        segments.append(Segment(start, exact, before, seed=seed, window=window, end=stop))
-    return segments

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from mixio.errors import InvalidArgument
-from mixio.mixture import Mixture, Shares
+from mixio.mixture import Mixture
+from mixio.schedule import Shares
 from mixio.volume import Shape
 
 if TYPE_CHECKING:  # the manifest brings pyarrow

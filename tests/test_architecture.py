@@ -18,9 +18,9 @@ MAY_IMPORT = {
 }
 ORDER = """errors jsonl volume memory terminal readers preprocess foreground content resample cast codec blob row stores
 manifest sources recipes splits settings journal originals prepare writer tasks telling dask workers packing
-quarantine conversion convert allocation draws tree taken segment weights mixture caps units pools asked corners
-native normalize shards patches store consumed repeats delivered drift ranks ledger damaged crops buffers late sampler
-dataset ahead device loader verify inspection cli""".split()
+quarantine conversion convert allocation draws tree schedule taken segment segments weights mixture caps units pools
+asked corners native normalize shards patches store consumed repeats delivered drift ranks ledger damaged crops buffers
+late sampler dataset ahead device loader verify inspection cli""".split()
 HOMES = {
     "torch": {f"mixio/{name}.py" for name in ("late", "ranks", "sampler", "dataset", "device", "loader")},
     "nibabel": {f"mixio/readers/{name}.py" for name in ("nifti", "analyze", "mgh")},

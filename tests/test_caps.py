@@ -1,10 +1,14 @@
+import pickle
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixio import caps, segments
 from mixio.caps import capped
 from mixio.errors import MixtureEnded
 from mixio.mixture import Mixture
+from mixio.segment import Segment
 
 SHARES = {"ct": 0.5, "mri": 0.3, "pet": 0.2}
 limits = st.dictionaries(st.sampled_from(["ct", "mri", "pet"]), st.integers(1, 300))
@@ -68,6 +72,43 @@ def test_a_hundred_domains_may_all_hand_on_their_share():
     mixture = capped(Mixture(shares), dict.fromkeys(shares, 5), redistribute=True)
     assert mixture.end == 500
     assert set(mixture.counts(500).values()) == {5}
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 9), windows, st.integers(0, 150))
+def test_the_marks_of_many_segments_change_nothing(seed, window, before):
+    shares = {f"d{i:02}": (i + 1) / 820 for i in range(40)}
+    earlier = Mixture(shares, window=window).taken(before)
+    mixture = capped(
+        Mixture(shares, seed=seed, window=window, before=earlier),
+        {domain: 3 + 7 * i % 11 for i, domain in enumerate(shares)},
+        redistribute=True,
+    )
+    plain = Mixture(list(mixture.schedule), seed=seed, window=window, before=earlier, end=mixture.end)
+    assert mixture.fingerprint == plain.fingerprint
+    assert drawn(mixture) == drawn(plain)
+    assert mixture.taken(mixture.end) == plain.taken(mixture.end)
+
+
+def test_each_segment_is_built_once_and_a_copy_builds_those_from_a_mark_on(monkeypatch):
+    starts = []
+
+    class Counted(Segment):
+        def __init__(self, start, *parts, **options):
+            starts.append(start)
+            super().__init__(start, *parts, **options)
+
+    monkeypatch.setattr(caps, "Segment", Counted)
+    monkeypatch.setattr(segments, "Segment", Counted)
+    shares = {f"d{i:02}": (i + 1) / 5050 for i in range(100)}
+    mixture = capped(Mixture(shares), {domain: 50 + i for i, domain in enumerate(shares)}, redistribute=True)
+    firsts = [first for first, _ in mixture.schedule]
+    assert len(firsts) > 80
+    assert len(starts) == len(shares)
+    copy = pickle.loads(pickle.dumps(mixture))
+    starts.clear()
+    copy.locate(copy.end - 1)
+    assert starts == firsts[len(firsts) - 1 - (len(firsts) - 1) % 32 :]
 
 
 def test_an_end_that_was_given_stays_an_end():

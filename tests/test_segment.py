@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixio.segment import Segment, segments_of
+from mixio.segment import Segment
 from mixio.taken import Taken
 
 HALVES = [Fraction(1, 2), Fraction(1, 2), Fraction()]
@@ -52,7 +52,17 @@ def test_the_window_that_is_cut_has_its_numbers_in_order():
         assert numbers == list(range(32, 32 + len(numbers)))
 
 
-def test_each_segment_counts_on_from_the_one_before():
-    schedule = [(0, {"a": 1.0}), (10, {"b": 1.0}), (20, {"a": 0.5, "b": 0.5})]
-    last = segments_of(schedule, ["a", "b"], [Taken(), Taken()], seed=0, window=5, end=None)[-1]
-    assert last.before == [Taken(10), Taken(10)]
+@given(st.integers(1, 70), st.integers(0, 200))
+def test_where_it_ends_no_number_is_left_out(window, end):
+    ended = segment(window=window).ended(end)
+    cut = segment(window=window, end=end)
+    numbers = [[number for leaf, number in map(cut.locate, range(end)) if leaf == each] for each in (0, 1)]
+    assert [sorted(each) for each in numbers] == [list(range(len(each))) for each in numbers]
+    assert ended == [*(Taken(len(each)) for each in numbers), Taken()]
+
+
+def test_what_is_found_comes_with_the_draws_before_it():
+    found = segment(before=[Taken(10, 0b1010), Taken(3), Taken()]).first_after({0: 100, 2: 1})
+    draws = [segment().locate(g)[0] for g in range(found.draw)]
+    assert (found.leaf, found.counts) == (0, {0: draws.count(0), 1: draws.count(1)})
+    assert draws.count(0) == 100 - 12
