@@ -6,6 +6,7 @@ A sample is a function of g, the seeds and what is stored: not of rank, worker, 
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any, Literal
 
@@ -275,7 +276,7 @@ class MixtureDataset(Dataset[Any]):
             if unit != "patches":
                 raise InvalidArgument("shares of volumes or voxels need a store; items of a dictionary are all alike")
             return {}
-        return amounts_of(unit, pools.members, patches=pools.patches, size=self.patch_size, row_of=source.row)
+        return amounts_of(unit, pools.patches, size=self.patch_size, shapes_of=partial(pools.shapes, source))
 
 
 def _refuse_unopened(source: object, mixture: object) -> None:

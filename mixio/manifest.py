@@ -20,6 +20,9 @@ from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mixio.errors import DamagedStoreError, MixioError, StoreError
 from mixio.row import Row
 from mixio.stores.index import NAME as INDEX
@@ -122,6 +125,21 @@ class Manifest:
         """Some columns of every row, in order; far quicker than whole rows. What they say is not checked."""
         return self.table.records(columns)
 
+    def shapes(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The shapes of volumes (len(names), 3), out of the Parquet file; `KeyError` if there is none of a name."""
+        if isinstance(names, VolumeNames) and names._index is self.index:
+            return self._shapes[np.asarray(names._positions, np.int64)]
+        return self._shapes[[_position(self.index, name) for name in names]]
+
+    @cached_property
+    def _shapes(self) -> NDArray[np.int64]:
+        shapes = self.table.shapes()
+        if len(shapes) != len(self):
+            raise DamagedStoreError(
+                f"{self._storage.url}/{NAME}: has {len(shapes)} rows, {INDEX} {len(self)}; run `mixio convert` again"
+            )
+        return shapes
+
     @property
     def fingerprint(self) -> str:
         """16 hex characters that change with any volume, split or stored byte; not with the place."""
@@ -132,11 +150,15 @@ class Manifest:
 
 
 def _found(index: Index, name: str) -> Row:
+    return index.row(_position(index, name))
+
+
+def _position(index: Index, name: str) -> int:
     domain, _, key = name.partition("/")
     position = index.find(domain, key)
     if position is None:
         raise KeyError(name)
-    return index.row(position)
+    return position
 
 
 def _reopened(storage: Storage, told: dict[str, Any]) -> Manifest:

@@ -8,7 +8,10 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any, Protocol, overload
 
-from mixio.draws import key_of, permute, volume_of
+import numpy as np
+from numpy.typing import NDArray
+
+from mixio.draws import key_of, permute, permute_many, volume_of
 from mixio.errors import AllocationError, InvalidArgument, listed
 
 _SPELLED_TOGETHER = 65_536
@@ -22,6 +25,12 @@ class Volumes(Protocol):
     def volumes(self, domain: str | None = None, split: str | None = None) -> Sequence[str]: ...
 
 
+class Shapes(Protocol):
+    """A store, as far as the shapes of its volumes go."""
+
+    def shapes(self, names: Sequence[str]) -> NDArray[np.int64]: ...
+
+
 class Chosen(Sequence[Any]):
     """The first `count` of some members in the order of a key; more of them hold these. Nothing is listed."""
 
@@ -33,6 +42,11 @@ class Chosen(Sequence[Any]):
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """Where they are among the members."""
+        return permute_many(len(self.members), np.array([self._key], np.uint64))[0, : self._count]
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -61,6 +75,11 @@ class Pools:
         members, patches = self.members[domain], self.patches[domain]
         place = volume_of(self.seed, domain, n, len(members), patches=patches, window=self.window, later=later)
         return members[place]
+
+    def shapes(self, store: Shapes, domain: str) -> NDArray[np.int64]:
+        """The shapes of the volumes of a domain (V, 3), as the store has them."""
+        members = self.members[domain]
+        return store.shapes(members.members)[members.places] if isinstance(members, Chosen) else store.shapes(members)
 
     def __len__(self) -> int:
         return sum(map(len, self.members.values()))

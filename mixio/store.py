@@ -78,9 +78,19 @@ class Store:
         try:
             return self.manifest.row(name)
         except KeyError:
-            near = self.volumes(name.partition("/")[0])[:3]
-            hint = f"it has {', '.join(near)}, ..." if near else f"its domains are {', '.join(self.domains)}"
-            raise InvalidArgument(f"{self.path}: no volume {name!r}; {hint}") from None
+            raise self._no_volume(name) from None
+
+    def shapes(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The shapes of volumes (len(names), 3); of those that `volumes` names, some milliseconds for all of them."""
+        try:
+            return self.manifest.shapes(names)
+        except KeyError as error:
+            raise self._no_volume(error.args[0]) from None
+
+    def _no_volume(self, name: str) -> InvalidArgument:
+        near = self.volumes(name.partition("/")[0])[:3]
+        hint = f"it has {', '.join(near)}, ..." if near else f"its domains are {', '.join(self.domains)}"
+        return InvalidArgument(f"{self.path}: no volume {name!r}; {hint}")
 
     def read(self, name: str, *, label: str | None = None) -> Volume:
         """A whole volume, or one of its label maps, RAS+.

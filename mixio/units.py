@@ -5,37 +5,45 @@ are read of each volume of one domain than of another, a share of patches is no 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mixio.errors import InvalidArgument
 from mixio.mixture import Mixture
 from mixio.schedule import Shares
 from mixio.volume import Shape
 
-if TYPE_CHECKING:  # the manifest brings pyarrow
-    from mixio.row import Row
-
 Unit = Literal["patches", "volumes", "voxels"]
 
 
 def amounts_of(
     unit: Unit,
-    volumes: Mapping[str, Sequence[str]],
-    *,
     patches: Mapping[str, int],
+    *,
     size: Shape,
-    row_of: Callable[[str], "Row"],
+    shapes_of: Callable[[str], NDArray[np.int64]],
 ) -> dict[str, float]:
-    """How much of the unit one patch of each domain brings; for voxels that looks at the shape of every volume."""
+    """How much of the unit one patch of each domain brings; for voxels that looks at the shape of every volume.
+
+    `patches` of each volume are read in a pass, `shapes_of` a domain are those of its volumes (V, 3).
+    """
     if unit == "patches":
-        return dict.fromkeys(volumes, 1.0)
+        return dict.fromkeys(patches, 1.0)
     if unit == "volumes":
-        return {domain: 1 / patches[domain] for domain in volumes}
+        return {domain: 1 / number for domain, number in patches.items()}
     if unit != "voxels":
         raise InvalidArgument(f'unit must be "patches", "volumes" or "voxels", got {unit!r}')
-    voxels = {domain: sum(real_voxels(row_of(name).shape, size) for name in names) for domain, names in volumes.items()}
-    return {domain: total / len(volumes[domain]) for domain, total in voxels.items()}
+    return {domain: _mean_voxels(shapes_of(domain), size) for domain in patches}
+
+
+def _mean_voxels(shapes: NDArray[np.int64], size: Shape) -> float:
+    """Real voxels of a patch of `size`, on average over volumes of `shapes` (V, 3); of which there are few kinds."""
+    kinds = Counter(map(tuple, shapes.tolist()))
+    return sum(real_voxels(shape, size) * number for shape, number in kinds.items()) / len(shapes)
 
 
 def real_voxels(shape: Shape, size: Shape) -> int:

@@ -25,6 +25,7 @@ from mixio.errors import DamagedStoreError, StoreError
 from mixio.manifest import INDEX, NAME, SIDECAR, Manifest, check_version, remove_manifest, write_manifest
 from mixio.row import Row
 from mixio.store import Store
+from mixio.stores.parquet import Table
 from mixio.stores.sidecar import sidecar_bytes
 from mixio.stores.storage import storage_of
 
@@ -269,10 +270,45 @@ def test_records_are_columns_of_rows(small_store: Store) -> None:
     ]
 
 
+def test_shapes_are_those_of_the_rows(small_store: Store) -> None:
+    manifest = Manifest(small_store.storage)
+    for names in (manifest.volumes(), manifest.volumes("brain-t1", "train"), manifest.volumes("liver")):
+        expected = [list(manifest.row(name).shape) for name in names]
+        assert manifest.shapes(names).tolist() == manifest.shapes(list(names)).tolist() == expected
+    names = ["pet/2", "abdomen-ct/5", "pet/2"]
+    assert Manifest(small_store.storage).shapes(manifest.volumes("pet")).shape == (3, 3)
+    assert manifest.shapes(names).tolist() == [list(manifest.row(name).shape) for name in names]
+    with pytest.raises(KeyError, match="pet/9"):
+        manifest.shapes(["pet/9"])
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"), [([9, 9], "not three numbers"), (None, "not three numbers"), ([9, 0, 9], "without voxels")]
+)
+def test_forged_shapes_are_refused(tmp_path: Path, small_store: Store, shape: list[int] | None, reason: str) -> None:
+    table = pq.read_table(Path(small_store.path) / NAME)
+    shapes = [*table["shape"].to_pylist()[1:], shape]
+    pq.write_table(pa.table({"shape": pa.array(shapes, pa.list_(pa.int64()))}), tmp_path / NAME)
+    with pytest.raises(DamagedStoreError, match=rf"manifest\.parquet: is no manifest of a store \(a .*{reason}"):
+        Table(tmp_path / NAME, str(tmp_path / NAME)).shapes()
+
+
+def test_shapes_of_another_number_of_rows_are_refused(tmp_path: Path, small_store: Store) -> None:
+    write_manifest(storage_of(tmp_path), small_store.manifest.rows())
+    told = json.loads((tmp_path / SIDECAR).read_bytes())
+    pq.write_table(pq.read_table(tmp_path / NAME).slice(0, 12), tmp_path / NAME)
+    content = (tmp_path / NAME).read_bytes()
+    (tmp_path / SIDECAR).write_bytes(sidecar_bytes(13, len(content), extend_crc32c(0, content), told["index"]))
+    manifest = Manifest(storage_of(tmp_path))
+    with pytest.raises(DamagedStoreError, match=r"manifest\.parquet: has 12 rows, manifest\.index 13"):
+        manifest.shapes(manifest.volumes())
+
+
 def test_an_empty_manifest_opens(tmp_path: Path) -> None:
     assert write_manifest(storage_of(tmp_path), []) == 0
     manifest = Manifest(storage_of(tmp_path))
     assert (len(manifest), [*manifest.volumes()], manifest.domains, list(manifest.rows())) == (0, [], (), [])
+    assert manifest.shapes(manifest.volumes()).shape == (0, 3)
 
 
 @pytest.mark.slow

@@ -43,6 +43,12 @@ def test_a_larger_subset_holds_the_smaller_one(size, data):
     assert len(set(other)) == large
 
 
+@given(st.integers(1, 600), st.integers(0, 2**64 - 1), st.data())
+def test_the_places_of_a_subset_are_those_of_its_members(size, key, data):
+    chosen = Chosen(range(1000, 1000 + size), data.draw(st.integers(1, size)), key)
+    assert [1000 + place for place in chosen.places] == list(chosen)
+
+
 def test_only_the_subset_is_drawn_from_and_another_seed_has_another_one():
     chosen = []
     for seed in (0, 1):

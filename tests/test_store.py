@@ -84,6 +84,8 @@ def test_a_worker_that_reads_rows_loads_no_pyarrow(small_store: Store) -> None:
 def test_unknown_volumes_and_labels_are_named_with_what_there_is(small_store: Store) -> None:
     with pytest.raises(InvalidArgument, match="no volume 'pet/9'; it has pet/0, pet/1, pet/2"):
         small_store.read("pet/9")
+    with pytest.raises(InvalidArgument, match="no volume 'pet/9'; it has pet/0, pet/1, pet/2"):
+        small_store.shapes(["pet/0", "pet/9"])
     with pytest.raises(InvalidArgument, match="no volume 'mri/1'; its domains are abdomen-ct, brain-t1, pet"):
         small_store.read("mri/1")
     with pytest.raises(InvalidArgument, match="pet/0 has no label map 'liver'; it has none"):

@@ -1,9 +1,12 @@
+import numpy as np
 import pytest
 
 from mixio.dataset import MixtureDataset
 from mixio.errors import InvalidArgument
 from mixio.mixture import Mixture
-from mixio.units import in_patches, real_voxels
+from mixio.store import open_store
+from mixio.stores.index import Index
+from mixio.units import amounts_of, in_patches, real_voxels
 
 SHARES = {"abdomen-ct": 0.5, "brain-t1": 0.25, "pet": 0.25}
 
@@ -31,6 +34,29 @@ def test_shares_of_voxels_are_those_of_the_real_voxels_delivered(small_store):
     assert {domain: count / total for domain, count in voxels.items()} == pytest.approx(SHARES, abs=0.005)
     plain = MixtureDataset(small_store, Mixture(SHARES), patch_size=24).mixture.shares
     assert dataset.mixture.shares["pet"] > plain["pet"]  # its volumes are smaller than the patch
+
+
+@pytest.mark.parametrize("subsets", [None, {"abdomen-ct": 3, "pet": 2}])
+def test_no_row_is_read_to_know_what_a_patch_brings(small_store, monkeypatch, subsets):
+    rows = {name: small_store.row(name) for name in small_store.names()}
+    options = {"patch_size": 24, "split": None, "subsets": subsets}
+    with monkeypatch.context() as patched:
+        patched.setattr(Index, "row", None)
+        patched.setattr(Index, "rows", None)
+        dataset = MixtureDataset(open_store(small_store.path), Mixture(SHARES), unit="voxels", **options)
+    brought = {
+        domain: sum(real_voxels(rows[name].shape, (24, 24, 24)) for name in names) / len(names)
+        for domain, names in dataset.volumes.items()
+    }
+    patches = {domain: share / brought[domain] for domain, share in SHARES.items()}
+    expected = {domain: number / sum(patches.values()) for domain, number in patches.items()}
+    assert dataset.mixture.shares == pytest.approx(expected, rel=1e-12)
+
+
+def test_volumes_of_one_domain_bring_their_average():
+    shapes = np.array([[8, 8, 8], [99, 4, 99], [8, 8, 8], [2, 2, 2]])
+    amounts = amounts_of("voxels", {"ct": 3}, size=(8, 8, 8), shapes_of={"ct": shapes}.__getitem__)
+    assert amounts == {"ct": (512 + 8 * 4 * 8 + 512 + 8) / 4}
 
 
 def test_shares_of_volumes_are_those_of_the_volumes_visited(small_store):

@@ -11,8 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mixio.errors import DamagedStoreError, StoreError
 from mixio.row import Row, row_from_dict, row_to_dict
@@ -47,6 +49,17 @@ class Table:
     def records(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Some columns of every row, in order; far quicker than whole rows. What they say is not checked."""
         return self._records(_ROWS_PER_BATCH, columns)
+
+    def shapes(self) -> NDArray[np.int64]:
+        """The shape of every volume (rows, 3), in order; quicker still."""
+        with _readable(self._where):
+            lists = self._file.read(columns=["shape"])["shape"].combine_chunks()
+            if lists.null_count or set(lists.value_lengths().unique().to_pylist()) - {3}:
+                raise ValueError("a shape that is not three numbers")
+            shapes: NDArray[np.int64] = lists.flatten().to_numpy().reshape(-1, 3)
+            if shapes.size and shapes.min() < 1:
+                raise ValueError("a volume without voxels")
+        return shapes
 
     def _records(self, size: int, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         with _readable(self._where):
