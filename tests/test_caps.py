@@ -61,6 +61,12 @@ def test_a_schedule_that_brings_a_domain_later_counts_what_it_had_before():
         capped(mixture, {"ct": 130}, redistribute=True).locate(230)
 
 
+def test_a_cap_that_is_reached_as_shares_change_counts_from_the_next_draw_of_the_domain():
+    mixture = Mixture([(0, {"pet": 1.0}), (100, {"mri": 0.5, "pet": 0.5})], window=1)
+    found = capped(mixture, {"pet": 100}, redistribute=True)
+    assert [first for first, _ in found.schedule] == [0, 100, 101]  # draw 100 is of mri, 101 would be of pet
+
+
 def test_draws_of_before_are_counted():
     mixture = Mixture({"ct": 1.0}, window=1, before={"ct": 40, "mri": 5})
     assert capped(mixture, {"ct": 100}, redistribute=False).end == 105

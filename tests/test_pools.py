@@ -1,6 +1,7 @@
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +48,16 @@ def test_a_larger_subset_holds_the_smaller_one(size, data):
 def test_the_places_of_a_subset_are_those_of_its_members(size, key, data):
     chosen = Chosen(range(1000, 1000 + size), data.draw(st.integers(1, size)), key)
     assert [1000 + place for place in chosen.places] == list(chosen)
+
+
+def test_shapes_are_those_of_the_members():
+    class Known:
+        def shapes(self, names):
+            return np.array([[name, 1, 1] for name in names])
+
+    pools = Pools({"ct": Chosen(range(50), 20, 5), "mri": range(3)}, 0, {"ct": 1, "mri": 1}, 64)
+    for domain, members in pools.members.items():
+        assert pools.shapes(Known(), domain)[:, 0].tolist() == list(members)
 
 
 def test_only_the_subset_is_drawn_from_and_another_seed_has_another_one():

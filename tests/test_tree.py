@@ -54,6 +54,11 @@ def test_the_rarest_leaf_comes_once_in_its_time(rare):
     assert arrival(node, 1, 0) == 2**61  # half of 2^62: floors round to the nearest
 
 
+def test_a_share_halfway_between_two_is_the_even_one():
+    halfway = [Fraction(n, 2**63) for n in (3, 5)]
+    assert [tree([(0, share), (1, 1 - share)]).share for share in halfway] == [2, 2]
+
+
 @given(st.lists(st.one_of(st.floats(1e-300, 1), st.fractions(Fraction(1, 10**9), 1)), min_size=2, max_size=40))
 def test_each_half_has_its_part_of_the_sum_to_62_places(shares):
     shares = [Fraction(share) for share in shares]
