@@ -12,11 +12,11 @@ and none drawn twice.
 """
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mixio.errors import InvalidArgument
+from mixio.errors import InvalidArgument, brief
 
 Plain = int | Sequence[int | str]
 
@@ -37,7 +37,9 @@ class Taken:
         except (TypeError, ValueError):
             whole = mask = -1
         if min(whole, mask) < 0 or mask & 1:
-            raise InvalidArgument(f"what is drawn of {domain!r} must be as `Mixture.taken` gives it, got {plain!r}")
+            raise InvalidArgument(
+                f"what is drawn of {domain!r} must be as `Mixture.taken` gives it, got {brief(plain)}"
+            )
         return cls(whole, mask)
 
     @property
@@ -67,3 +69,12 @@ class Taken:
             mask |= 1 << (self.number(k) - whole)
         filled = (~mask & (mask + 1)).bit_length() - 1  # ones at the end of the mask
         return Taken(whole + filled, mask >> filled)
+
+
+def all_taken(before: Mapping[str, Plain]) -> dict[str, Taken]:
+    """What is taken of each domain, by name in order, from plain values; `InvalidArgument` for what is no such."""
+    if not isinstance(before, Mapping) or not all(isinstance(domain, str) for domain in before):
+        raise InvalidArgument(
+            f"what is drawn before is a dictionary by domain, as `Mixture.taken` gives it, got {brief(before)}"
+        )
+    return {domain: Taken.of(before[domain], domain) for domain in sorted(before)}
