@@ -10,18 +10,20 @@ Nothing here knows how to draw: see `mixio.mixture`.
 
 import json
 import math
+import operator
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from mixio.errors import AllocationError, listed
+from mixio.errors import AllocationError, as_float, brief, listed
 
 SCHEMA_VERSION = 1
 TOLERANCE = 1e-6
+LARGEST = 1e300
+"""Shares and weights are below it, so that their sums are numbers."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,10 @@ class Allocation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shares", check_shares(self.shares))
-        if self.budget is not None and (not isinstance(self.budget, int) or self.budget < 1):
-            raise AllocationError(f"budget must be a whole number of draws, at least 1, got {self.budget!r}")
+        if self.budget is not None:
+            object.__setattr__(self, "budget", _budget(self.budget))
+        if not isinstance(self.provenance, Mapping):
+            raise AllocationError(f"provenance must be a dictionary, got {brief(self.provenance)}")
 
     @property
     def fingerprint(self) -> str:
@@ -50,8 +54,8 @@ class Allocation:
     def load(cls, path: str | os.PathLike[str]) -> "Allocation":
         """Read allocation.json; `AllocationError` names the file and what is wrong with it."""
         try:
-            document = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            document = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_once)
+        except (OSError, TypeError, ValueError, RecursionError) as error:
             raise AllocationError(f"cannot read {path} as an allocation: {error}") from error
         version = document.get("schema_version") if isinstance(document, dict) else None
         if version != SCHEMA_VERSION:
@@ -63,7 +67,7 @@ class Allocation:
                 shares=document.get("shares"),
                 budget=document.get("budget"),
                 strategy=document.get("strategy"),
-                provenance=document.get("provenance", {}),
+                provenance=document.get("provenance") or {},
             )
         except AllocationError as error:
             raise AllocationError(f"{path}: {error}") from error
@@ -77,23 +81,46 @@ class Allocation:
             "strategy": self.strategy,
             "provenance": dict(self.provenance),
         }
+        try:
+            text = json.dumps(document, indent=2, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise AllocationError(f"{path}: strategy and provenance must be values that JSON has: {error}") from error
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
         os.replace(temporary, path)
+
+
+def _budget(budget: Any) -> int:
+    try:
+        draws = 0 if isinstance(budget, bool) else operator.index(budget)
+    except TypeError:
+        draws = 0
+    if draws < 1:
+        raise AllocationError(f"budget must be a whole number of draws, at least 1, got {brief(budget)}")
+    return draws
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; `ValueError` where a name comes twice, of which `json` would take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a name of {listed([name for name, _ in pairs])} is there twice")
+    return found
 
 
 def check_shares(shares: object) -> dict[str, float]:
     """The shares as floats, sorted by name, or an `AllocationError` that says what is wrong."""
     if not isinstance(shares, Mapping) or not shares:
-        raise AllocationError(f"shares must map at least one domain to its share, got {shares!r}")
+        way_out = "; give its .shares" if isinstance(shares, Allocation) else ""
+        raise AllocationError(f"shares must map at least one domain to its share, got {brief(shares)}{way_out}")
     checked: dict[str, float] = {}
     for domain, share in shares.items():
         if not isinstance(domain, str) or not domain:
             raise AllocationError(f"a domain must be a non-empty name, got {domain!r}")
-        if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= float(share) < math.inf:
-            raise AllocationError(f"the share of {domain!r} must be a number of at least 0, got {share!r}")
+        if not 0 <= as_float(share) < LARGEST:
+            raise AllocationError(f"the share of {domain!r} must be a number from 0 to 1, got {brief(share)}")
         checked[domain] = abs(float(share))  # abs: -0.0 and 0.0 are one share
     total = math.fsum(checked.values())
     if abs(total - 1) > TOLERANCE:

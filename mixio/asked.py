@@ -4,12 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from numbers import Real
 from typing import Any, Literal
 
 from mixio.allocation import fingerprint
 from mixio.caps import capped
-from mixio.errors import InvalidArgument, MixtureEnded
+from mixio.errors import InvalidArgument, MixtureEnded, as_float
 from mixio.mixture import Mixture
 from mixio.pools import Pools, refuse_unknown, whole
 from mixio.taken import Before
@@ -57,7 +56,13 @@ class Asked:
             return num_samples
         if self.on_cap == "stop":
             return mixture.end
-        first, _ = self._uncapped(mixture.before).locate(mixture.end)
+        uncapped = self._uncapped(mixture.before)
+        if mixture.end == uncapped.end:
+            raise MixtureEnded(
+                f"{num_samples} draws are asked for, but the mixture ends after {mixture.end}; ask for fewer, or give "
+                "it a later end"
+            )
+        first, _ = uncapped.locate(mixture.end)
         spent = "every domain" if self.on_cap == "redistribute" else repr(first)
         raise MixtureEnded(
             f"{num_samples} draws are asked for, but after {mixture.end} of them max_repeats is reached for {spent}; "
@@ -86,9 +91,9 @@ def limits_of(max_repeats: MaxRepeats, pools: Pools, domains: Sequence[str]) -> 
     refuse_unknown("max_repeats", passes, domains)
     limits = {}
     for domain, number in passes.items():
-        if isinstance(number, bool) or not isinstance(number, Real) or not float(number) > 0:
+        if not as_float(number) > 0:
             raise InvalidArgument(f"max_repeats of {domain!r} must be a number of passes above 0, got {number!r}")
-        if domain in pools.members and float(number) < math.inf:
+        if domain in pools.members and as_float(number) < math.inf:
             limits[domain] = int(Fraction(str(number)) * len(pools.members[domain]) * pools.patches[domain])
     return limits
 

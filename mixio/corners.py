@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.draws import GOLDEN, mix64
-from mixio.errors import InvalidArgument
+from mixio.errors import InvalidArgument, as_float
 from mixio.foreground import CELL
 from mixio.volume import Shape
 
@@ -113,7 +113,7 @@ class CornerRule:
     """
 
     def __init__(self, size: Shape, align: Align = None, foreground: float = 0.0) -> None:
-        if not 0 <= foreground <= 1:
+        if not 0 <= as_float(foreground) <= 1:
             raise InvalidArgument(f"foreground must be a share between 0 and 1, got {foreground!r}")
         self.size = size
         self.align = _align(align, size)
@@ -192,7 +192,7 @@ def _below(stream: int, count: int) -> int:
 
 
 def _align(align: Align, size: Shape) -> Shape | Literal["chunk"]:
-    if align == "chunk":
+    if isinstance(align, str) and align == "chunk":
         return "chunk"
     given = 1 if align is None else align
     try:

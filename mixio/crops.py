@@ -6,6 +6,7 @@ and the stored bytes only, so the mixture stays exact and every process reads th
 server that does not answer, is raised.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from mixio.corners import CornerRule
 from mixio.damaged import DamagedVolumes
 from mixio.draws import NO_FLIP, Draw, Flip, key_of
-from mixio.errors import DamagedChunkError, InvalidArgument, TooManyFaults, listed
+from mixio.errors import DamagedChunkError, InvalidArgument, TooManyFaults, as_float, expect, listed
 from mixio.normalize import Linear, Window, linear_of, window_of
 from mixio.patches import empty
 from mixio.pools import Pools
@@ -157,10 +158,16 @@ def _flipped(patch: NDArray[Any], flip: Flip) -> NDArray[Any]:
 
 def checked_windows(windows: Mapping[str, Window], domains: Sequence[str]) -> dict[str, Window]:
     """Windows by domain or modality, as floats; `InvalidArgument` for a name or a window that cannot be."""
-    for name, (low, high) in windows.items():
+    way_out = "{'CT': (low, high)} has the real values that become 0 and 1"
+    expect(windows, Mapping, "windows is a dictionary by domain or modality", way_out)
+    for name, window in windows.items():
         if name not in domains and name not in MODALITIES:
             known = listed([*domains, *MODALITIES])
             raise InvalidArgument(f"windows names {name!r}, which is none of {known}; a misspelled domain?")
-        if not low < high:
-            raise InvalidArgument(f"the window of {name!r} must have low < high, got {(low, high)}")
+        try:
+            low, high = map(as_float, window)
+        except (TypeError, ValueError):
+            low = high = math.nan
+        if not -math.inf < low < high < math.inf:
+            raise InvalidArgument(f"the window of {name!r} must have low < high, both finite numbers, got {window!r}")
     return {name: (float(low), float(high)) for name, (low, high) in windows.items()}

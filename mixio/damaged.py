@@ -6,16 +6,14 @@ replaced when its own patch cannot be read, whatever this process met before, an
 
 import warnings
 
-from mixio.errors import DamagedChunkError, InvalidArgument, MixioWarning, TooManyFaults
+from mixio.errors import DamagedChunkError, MixioWarning, TooManyFaults, at_least
 
 
 class DamagedVolumes:
     """The damaged volumes of one process, at most `limit`; a worker begins with those its parent knew."""
 
     def __init__(self, limit: int) -> None:
-        if limit < 0:
-            raise InvalidArgument(f"max_faults must be at least 0, got {limit}")
-        self.limit = limit
+        self.limit = at_least(0, limit, "max_faults")
         self.found: dict[str, str] = {}
         """What is wrong, by the name of the volume."""
 

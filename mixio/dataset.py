@@ -5,10 +5,10 @@ A sample is a function of g, the seeds and what is stored: not of rank, worker, 
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from functools import partial
 from os import PathLike
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from mixio.corners import Align, CornerRule
 from mixio.crops import Crop, Crops, PatchStore, checked_windows
 from mixio.damaged import DamagedVolumes
 from mixio.draws import Draw, augmentation_seed, flip_of
-from mixio.errors import InvalidArgument, require, whole_number
+from mixio.errors import InvalidArgument, brief, expect, require, whole_number
 from mixio.late import Block, Stored
 from mixio.mixture import Mixture
 from mixio.normalize import Window
@@ -107,7 +107,10 @@ class MixtureDataset(Dataset[Any]):
         self.source = source
         self.patch_size = _patch_size(patch_size)
         self.seed = whole_number(seed, "seed")
+        if transform is not None and not callable(transform):
+            raise InvalidArgument(f"transform is a function of a sample, got {brief(transform)}; join several in one")
         self.transform = transform
+        expect(split, str, "split is the name of one split")
         self.split = split
         domains = domains_of(source)
         members = members_of(source, mixture.drawn, split, subsets=subsets or {}, seed=self.seed)
@@ -130,6 +133,8 @@ class MixtureDataset(Dataset[Any]):
                 "foreground, align, flip, windows, patches_per_volume and on_fault need a store; "
                 "members of a dictionary give whole items"
             )
+        elif split != "train":
+            raise InvalidArgument(f"split={split!r} needs a store; give a dictionary of the data sets of that split")
 
     def __len__(self) -> int:
         return len(self.pools)
@@ -167,6 +172,13 @@ class MixtureDataset(Dataset[Any]):
     def __getitem__(self, g: int) -> Any:
         return self.__getitems__([g])[0]
 
+    def __iter__(self) -> NoReturn:
+        """Refused: Python would ask for draw 0, 1, 2 and so on, and there is always a next one."""
+        raise InvalidArgument(
+            "the draws of a data set have no end; iterate over a DataLoader with sampler=MixtureSampler(dataset, "
+            "num_samples=..., batch_size=...), over a MixtureLoader, or ask for one draw by dataset[g]"
+        )
+
     def __getitems__(self, draws: Sequence[int]) -> list[Any]:
         """The samples of one batch, read together; `DataLoader` asks for them this way."""
         return self.transformed(self.untransformed(draws))
@@ -194,6 +206,7 @@ class MixtureDataset(Dataset[Any]):
             raise InvalidArgument("read_batch needs a store and no transform; collate the samples instead")
         if raw and out is not None:
             raise InvalidArgument("raw patches have the stored types and go into no float32 array; give one of them")
+        expect(draws, Sized, "read_batch takes a list of draws")
         if not len(draws):
             raise InvalidArgument("a batch has at least one draw, got none")
         planned = [self._draw(g) for g in draws]
@@ -222,6 +235,7 @@ class MixtureDataset(Dataset[Any]):
         shape = (count, 1, *self.patch_size)
         if out is None:
             return np.empty(shape, np.float32)
+        expect(out, np.ndarray, f"out must be a float32 array of {shape}", "of a tensor on the CPU: tensor.numpy()")
         if out.shape != shape or out.dtype != np.float32:
             raise InvalidArgument(f"out must be a float32 array of {shape}, got {out.dtype} of {out.shape}")
         return out
@@ -306,7 +320,7 @@ def _flip_axes(flip: bool | Sequence[int]) -> tuple[int, ...]:
     if isinstance(flip, bool):
         return (0, 1, 2) if flip else ()
     try:
-        axes = sorted(operator.index(axis) for axis in flip)
+        axes = sorted(-1 if isinstance(axis, bool) else operator.index(axis) for axis in flip)
     except TypeError:
         axes = [-1]
     if len(set(axes)) < len(axes) or not set(axes) <= {0, 1, 2}:

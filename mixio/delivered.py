@@ -1,12 +1,13 @@
 """What a number of batches held: sums, which add up over steps and over ranks."""
 
-from collections.abc import Iterator, Mapping
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 from mixio.consumed import Consumed
-from mixio.errors import InvalidArgument
+from mixio.errors import InvalidArgument, brief, expect
 from mixio.repeats import LIMIT, Repeats
 
 
@@ -47,27 +48,23 @@ class Delivered:
 
     def add(self, batch: Mapping[str, Any]) -> None:
         """Count a collated batch; a column that it has not is not counted."""
-        if "domain" not in batch:
-            raise InvalidArgument(
-                f"the batch has no column 'domain', only {sorted(batch)}; let the transform keep it, or count it before"
-            )
-        of = [self._of(domain) for domain in _plain(batch["domain"])]
+        columns = _columns(batch)
+        of = [self._of(domain) for domain in columns["domain"]]
+        consumed, inside = _consumed(columns.get("draw", ())), _inside(columns.get("valid", ()))
         for domain in of:
             domain.draws += 1
-        for domain, key in _beside(of, batch, "key"):
+        for domain, key in zip(of, columns.get("key", ()), strict=False):
             domain.repeats.add(str(key))
-        for domain, fault in _beside(of, batch, "fault"):
+        for domain, fault in zip(of, columns.get("fault", ()), strict=False):
             if fault:
                 domain.replaced += 1
                 self.damaged.add(fault)
-        if "draw" in batch:
-            self.consumed += Consumed.of(_plain(batch["draw"]))
+        self.consumed += consumed
         if "image" in batch:
             voxels = prod(batch["image"].shape[-3:])
-            for domain, (low, high) in _beside(of, batch, "valid"):
-                inside = prod(max(0, end - begin) for begin, end in zip(low, high, strict=True))
+            for domain, its in zip(of, inside, strict=False):
                 domain.voxels += voxels
-                domain.padded += voxels - inside
+                domain.padded += voxels - its
 
     def merge(self, other: "Delivered") -> None:
         """Count what the other counted, too."""
@@ -97,14 +94,55 @@ class Delivered:
 
     def _of(self, domain: str) -> DomainDelivered:
         if domain not in self.domains:
+            expect(domain, str, "the column 'domain' of a batch has names")
             self.domains[domain] = DomainDelivered(Repeats(self.limit))
         return self.domains[domain]
 
 
-def _beside(of: list[DomainDelivered], batch: Mapping[str, Any], column: str) -> Iterator[tuple[DomainDelivered, Any]]:
-    return zip(of, _plain(batch[column]), strict=True) if column in batch else iter(())
+_COLUMNS = ("domain", "key", "fault", "draw", "valid")
 
 
-def _plain(column: Any) -> list[Any]:
+def _columns(batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What is counted of a batch, in plain values; `InvalidArgument` unless each column has a value for each sample."""
+    expect(batch, Mapping, "a batch is a dictionary of columns, collated")
+    if "domain" not in batch:
+        raise InvalidArgument(
+            f"the batch has no column 'domain', only {sorted(map(str, batch))}; let the transform keep it, or count it "
+            "before"
+        )
+    columns = {name: _plain(batch[name], name) for name in _COLUMNS if name in batch}
+    draws = len(columns["domain"])
+    for name, values in columns.items():
+        if len(values) != draws:
+            raise InvalidArgument(f"the batch has {draws} values of 'domain' and {len(values)} of {name!r}; {_WAY_OUT}")
+    if "image" in batch and not hasattr(batch["image"], "shape"):
+        raise InvalidArgument(f"'image' of a batch is one array, got {brief(batch['image'])}; {_WAY_OUT}")
+    return columns
+
+
+_WAY_OUT = "count collated batches, as a DataLoader makes them; of one sample, default_collate([sample])"
+
+
+def _plain(column: Any, name: str) -> list[Any]:
     """A column in plain values; tensors and arrays say so themselves."""
-    return column.tolist() if hasattr(column, "tolist") else list(column)
+    values = column.tolist() if hasattr(column, "tolist") else column
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidArgument(f"{name!r} of a batch is a list or a tensor, got {brief(column)}; {_WAY_OUT}")
+    return list(values)
+
+
+def _consumed(draws: Iterable[int]) -> Consumed:
+    try:
+        consumed = Consumed.of(draws)
+        operator.index(consumed.total)  # whole floats are counted, but too large ones stand for several draws
+    except TypeError as error:
+        raise InvalidArgument(f"'draw' of a batch has the numbers of its draws, got {brief(draws)}") from error
+    return consumed
+
+
+def _inside(valid: Iterable[Any]) -> list[int]:
+    """Voxels of each patch that lie in its volume."""
+    try:
+        return [prod(max(0, end - begin) for begin, end in zip(low, high, strict=True)) for low, high in valid]
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"'valid' of a batch has the shape (B, 2, 3), got {brief(valid)}") from error

@@ -23,11 +23,16 @@
 Each message says what was expected, what came, and what to do. The command line prints it as one line and exits with 2.
 """
 
+import math
 import operator
 from collections.abc import Sequence
+from numbers import Real
+from types import UnionType
 
 NAMED = 20
 """The most names that a message lists."""
+SHOWN = 120
+"""The most characters of a value that a message shows."""
 
 
 class MixioError(Exception):
@@ -128,7 +133,37 @@ def whole_number(value: object, what: str) -> int:
     try:
         return operator.index(value)  # type: ignore[arg-type]
     except TypeError:
-        raise InvalidArgument(f"{what} must be a whole number, got {value!r}") from None
+        raise InvalidArgument(f"{what} must be a whole number, got {brief(value)}") from None
+
+
+def at_least(least: int, value: object, what: str) -> int:
+    """A whole number from `least` on; `InvalidArgument` for what is none."""
+    number = whole_number(value, what)
+    if number < least:
+        raise InvalidArgument(f"{what} must be at least {least}, got {number}")
+    return number
+
+
+def as_float(value: object) -> float:
+    """A real number of any library's; NaN, which no comparison holds for, instead of a truth value or what is none."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return -math.inf if value < 0 else math.inf
+
+
+def expect(value: object, kind: type | UnionType, what: str, way_out: str = "") -> None:
+    """`InvalidArgument` for a value that is not of a kind; `what` says what it should be, `way_out` how to get it."""
+    if not isinstance(value, kind):
+        raise InvalidArgument(f"{what}, got {brief(value)}" + (f"; {way_out}" if way_out else ""))
+
+
+def brief(value: object) -> str:
+    """A value for a message, which may be long: a tensor, a state, a data set."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({type(value).__name__})"
 
 
 def listed(names: Sequence[str]) -> str:

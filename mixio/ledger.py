@@ -21,12 +21,13 @@ so that it needs neither torch nor the data set.
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
 from mixio.consumed import Consumed
 from mixio.delivered import Delivered, DomainDelivered
 from mixio.drift import bounds, intended, likely_cause, named_differences, stretch
-from mixio.errors import InvalidArgument, MixtureDriftError, RunLogError
+from mixio.errors import InvalidArgument, MixtureDriftError, RunLogError, at_least, brief, expect, whole_number
 from mixio.jsonl import append_object, read_objects
 from mixio.mixture import Mixture
 from mixio.repeats import LIMIT, Repeats
@@ -44,13 +45,13 @@ class Ledger:
     """
 
     def __init__(self, mixture: Mixture, volumes: Mapping[str, int] | None = None, *, limit: int = LIMIT) -> None:
-        if limit < 1:
-            raise InvalidArgument(f"limit must be at least 1 volume, got {limit}")
+        way_out = "a data set has one as dataset.mixture, shares become one by mixio.Mixture(shares)"
+        expect(mixture, Mixture, "a ledger counts against a mixio.Mixture", way_out)
         self.mixture = mixture
-        self.volumes = dict(volumes or {})
-        self.limit = limit
+        self.volumes = {} if volumes is None else _numbers(volumes)
+        self.limit = at_least(1, limit, "limit")
         # What a state brought is kept apart, for all ranks have it.
-        self._before, self._own = Delivered(limit), Delivered(limit)
+        self._before, self._own = Delivered(self.limit), Delivered(self.limit)
 
     def observe(self, batch: Mapping[str, Any]) -> None:
         """Count a collated batch: `domain` and, where it has them, `key`, `fault`, `draw`, `image` and `valid`."""
@@ -64,9 +65,12 @@ class Ledger:
     @classmethod
     def merged(cls, ledgers: Iterable["Ledger"]) -> "Ledger":
         """The ledger of a run from those of its ranks, in any order; what they all loaded is counted once."""
+        expect(ledgers, Iterable, "merged takes a list of ledgers")
         ledgers = list(ledgers)
         if not ledgers:
             raise InvalidArgument("a run has at least one ledger, got none to merge")
+        for ledger in ledgers:
+            expect(ledger, Ledger, "merged takes ledgers", "a state becomes one by load_state_dict")
         first = ledgers[0]
         run = cls(first.mixture, first.volumes, limit=first.limit)
         run._before = first._before
@@ -90,6 +94,7 @@ class Ledger:
         For the ledger of the whole run, with n as in the state of the sampler or loader. Batches without `draw` are
         compared by their numbers per domain alone.
         """
+        n, first = whole_number(n, "n"), whole_number(first, "first")
         if first > n:
             raise InvalidArgument(f"the draws from first={first} up to n={n} are none; first comes before n")
         delivered, before = self._delivered(), self.mixture.counts(first) if first else {}
@@ -114,11 +119,18 @@ class Ledger:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on counting where a run stopped, in place of what was counted here; on every rank the same state."""
+        expect(state, Mapping, "a ledger's state is a dictionary", "what its state_dict() returned")
         if state.get("schema_version") != SCHEMA_VERSION:
             raise InvalidArgument(
                 f"ledger state has schema_version {state.get('schema_version')!r}, expected {SCHEMA_VERSION}"
             )
-        self._before, self._own = Delivered.from_state(state, limit=self.limit), Delivered(self.limit)
+        try:
+            before = Delivered.from_state(state, limit=self.limit)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InvalidArgument(
+                f"no ledger's state ({type(error).__name__}: {error}); load what its state_dict() returned"
+            ) from error
+        self._before, self._own = before, Delivered(self.limit)
 
     def summary(self) -> dict[str, Any]:
         """All counts as plain values; `padded` is the share of voxels outside their volumes.
@@ -192,6 +204,18 @@ class Ledger:
         return draws / volumes if volumes else None
 
 
+def _numbers(volumes: Mapping[str, Any]) -> dict[str, int]:
+    """Volumes of each domain, or `InvalidArgument`, where the volumes themselves are given too."""
+    expect(volumes, Mapping, "volumes is a dictionary of the number of volumes of each domain")
+    for domain, number in volumes.items():
+        if not isinstance(number, Integral) or number < 0:
+            raise InvalidArgument(
+                f"volumes has the number of volumes of each domain, got {brief(number)} for {domain!r}; of a data set: "
+                "{domain: len(names) for domain, names in dataset.volumes.items()}"
+            )
+    return dict(volumes)
+
+
 def _short(passes: float) -> str:
     return f"{passes:.2g}" if passes < 100 else f"{passes:.0f}"
 
@@ -203,7 +227,7 @@ def read_ledger(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """
     try:
         lines = read_objects(path)
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise RunLogError(f"cannot read {path} as a ledger: {error}") from error
     for line in lines:
         version = line.get("schema_version") if isinstance(line, dict) else None

@@ -22,7 +22,7 @@ from mixio.ahead import Ahead
 from mixio.buffers import Buffers
 from mixio.dataset import MixtureDataset
 from mixio.device import Arriving, Upload
-from mixio.errors import InvalidArgument, require
+from mixio.errors import InvalidArgument, at_least, require
 from mixio.sampler import MixtureSampler
 
 try:
@@ -70,13 +70,13 @@ class MixtureLoader:
         device: torch.device | str | None = None,
     ) -> None:
         self.dataset = dataset
-        self.batch_size = batch_size
         self.sampler = MixtureSampler(
             dataset, num_samples=num_samples, batch_size=batch_size, rank=rank, num_replicas=num_replicas
         )
-        self.threads = _at_least_one("threads", _threads_for(dataset) if threads is None else threads)
-        self.prefetch = _at_least_one("prefetch", self.threads + 2 if prefetch is None else prefetch)
-        self.device = None if device is None else _this_one(torch.device(device))
+        self.batch_size = self.sampler.batch_size
+        self.threads = at_least(1, _threads_for(dataset) if threads is None else threads, "threads")
+        self.prefetch = at_least(1, self.threads + 2 if prefetch is None else prefetch, "prefetch")
+        self.device = None if device is None else _this_one(device)
         if self.device is not None and not _is_plain(dataset):
             raise InvalidArgument("device needs a store and no transform; move the batches to it in the loop")
         self._progress = _Progress(self.sampler)
@@ -220,14 +220,19 @@ def _threads_for(dataset: MixtureDataset) -> int:
     return min(MOST_THREADS, max(1, cores // ranks))
 
 
-def _this_one(device: torch.device) -> torch.device:
+def _this_one(device: torch.device | str) -> torch.device:
     """With its number: threads of ours do not know which device the training loop has made the current one."""
-    if str(device) == "cuda":
-        return torch.device("cuda", torch.cuda.current_device())
-    return device
-
-
-def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise InvalidArgument(f"{name} must be at least 1, got {value}")
-    return value
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidArgument(
+            f'device must be one that torch has here, such as "cuda", "cuda:0" or "cpu", got {device!r}'
+        ) from error
+    if found.type != "cuda":
+        return found
+    there = torch.cuda.device_count()
+    if (found.index or 0) >= there:
+        raise InvalidArgument(
+            f"device={device!r}, but torch has {there} CUDA devices here; choose another, or leave device out"
+        )
+    return torch.device("cuda", torch.cuda.current_device()) if found.index is None else found

@@ -37,14 +37,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.allocation import check_shares, fingerprint
-from mixio.errors import InvalidArgument, MixtureEnded, whole_number
+from mixio.errors import InvalidArgument, MixtureEnded, expect, whole_number
 from mixio.schedule import Schedule, Shares
 from mixio.segment import LARGEST_WINDOW, Segment
 from mixio.segments import Segments
-from mixio.taken import Before, Plain, Taken, plain
+from mixio.taken import Before, Plain, Taken, all_taken, plain
 from mixio.weights import read_allocation
 
 _LARGEST = 1 << 62
+_LATER = "ask for fewer, or have it end later: by `end`, or by max_repeats where a data set ended it"
 
 
 class Mixture:
@@ -73,7 +74,7 @@ class Mixture:
             raise InvalidArgument(
                 f"window must be from 1 draw to {LARGEST_WINDOW}, got {self.window}; 1 means no shuffle"
             )
-        taken = {domain: Taken.of(value, domain) for domain, value in sorted((before or {}).items())}
+        taken = all_taken({} if before is None else before)
         self.before: dict[str, Plain] = {domain: one.plain for domain, one in taken.items()}
         self.start = sum(one.count for one in taken.values())
         """The first draw of this mixture."""
@@ -118,7 +119,7 @@ class Mixture:
 
     def after(self, before: Before) -> "Mixture":
         """This mixture as the rest of a run in which others have drawn what `before` says."""
-        start = sum(Taken.of(value, domain).count for domain, value in before.items())
+        start = sum(taken.count for taken in all_taken(before).values())
         rest = [(first, shares) for first, shares in self.schedule if first > start]
         schedule = [(start, self.shares_at(start)), *rest]
         mixture = Mixture(schedule, seed=self.seed, window=self.window, before=before, end=self.end)
@@ -127,7 +128,7 @@ class Mixture:
 
     def shares_at(self, g: int) -> Shares:
         """The shares that are in force at draw g."""
-        return self.schedule[max(bisect_right(self._starts, g) - 1, 0)][1]
+        return self.schedule[max(bisect_right(self._starts, _count(g, "a draw")) - 1, 0)][1]
 
     def locate(self, g: int) -> tuple[str, int]:
         """The domain of draw g and the draw's number in it; O(log K).
@@ -178,10 +179,12 @@ class Mixture:
 
     def first_after(self, counts: Mapping[str, int]) -> tuple[int, str] | None:
         """The first draw of a domain that has been drawn as often as `counts` says, or more; and the domain."""
-        unknown = sorted(counts.keys() - set(self.domains))
+        expect(counts, Mapping, "counts must map domains to how often each has been drawn")
+        unknown = sorted(map(str, counts.keys() - set(self.domains)))
         if unknown:
             raise InvalidArgument(f"the mixture has the domains {list(self.domains)}, asked for {unknown}")
-        by_leaf = {leaf: counts[domain] for leaf, domain in enumerate(self.domains) if domain in counts}
+        numbers = {domain: _count(n, f"the count of {domain!r}") for domain, n in counts.items()}
+        by_leaf = {leaf: numbers[domain] for leaf, domain in enumerate(self.domains) if domain in numbers}
         for place, end in enumerate([*self._starts[1:], self.end]):
             found = self._segments[place].first_after(by_leaf)
             if found is not None and (end is None or found.draw < end):
@@ -193,7 +196,7 @@ class Mixture:
         if n < self.start:
             raise InvalidArgument(f"the first {self.start} draws were made by another mixture; asked for {n} of them")
         if self.end is not None and n > self.end:
-            raise MixtureEnded(f"this mixture ends after {self.end} draws; asked for the first {n}")
+            raise MixtureEnded(f"this mixture ends after {self.end} draws; asked for the first {n}; {_LATER}")
         return self._segment(max(n - 1, self.start)).taken(n)
 
     def _draw(self, g: int) -> int:
@@ -201,7 +204,7 @@ class Mixture:
         if g < self.start:
             raise InvalidArgument(f"draw {g} was made by another mixture; this one begins with draw {self.start}")
         if self.end is not None and g >= self.end:
-            raise MixtureEnded(f"there is no draw {g}: this mixture ends after {self.end} draws")
+            raise MixtureEnded(f"there is no draw {g}: this mixture ends after {self.end} draws; {_LATER}")
         return g
 
     def _place(self, g: int) -> int:

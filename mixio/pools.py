@@ -1,7 +1,7 @@
 """Which volumes each domain draws from: those of a split, or a part of them in a keyed order."""
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.draws import key_of, permute, permute_many, volume_of
-from mixio.errors import AllocationError, InvalidArgument, listed
+from mixio.errors import AllocationError, InvalidArgument, brief, expect, listed
 
 _SPELLED_TOGETHER = 65_536
 
@@ -95,7 +95,11 @@ class Pools:
 
 def domains_of(source: Volumes | Mapping[str, Any]) -> tuple[str, ...]:
     """All domains that there are."""
-    return tuple(sorted(source)) if isinstance(source, Mapping) else source.domains
+    if not isinstance(source, Mapping):
+        return source.domains
+    for domain in source:
+        expect(domain, str, "a dictionary of data sets has the names of domains as its keys")
+    return tuple(sorted(source))
 
 
 def members_of(
@@ -136,6 +140,11 @@ def members_of(
 
 
 def _length(member: Any, domain: str) -> int:
+    if isinstance(member, str | bytes | Set) or (isinstance(member, Mapping) and 0 not in member):
+        raise InvalidArgument(
+            f"the data set of {domain!r} is map-style, with items by number from 0 on, got the {type(member).__name__} "
+            f"{brief(member)}; give a list or a data set that is read already"
+        )
     try:
         return len(member)
     except TypeError as error:

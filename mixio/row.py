@@ -16,6 +16,7 @@ from mixio.codec import Codec
 from mixio.foreground import CELL
 from mixio.volume import Shape
 
+SPLITS = ("train", "val", "test")
 _INTEGERS = ("shape", "chunk", "shard")
 
 

@@ -9,12 +9,13 @@ batch, and read exactly the draws that are left.
 
 import copy
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from mixio.errors import InvalidArgument, MixioError, listed, require, whole_number
+from mixio.errors import InvalidArgument, MixioError, MixioWarning, at_least, expect, listed, require, whole_number
 from mixio.mixture import Mixture
-from mixio.taken import Before, Taken
+from mixio.taken import Before, all_taken
 
 try:
     import torch
@@ -67,7 +68,8 @@ class MixtureSampler(DistributedSampler[int]):
         rank: int | None = None,
         num_replicas: int | None = None,
     ) -> None:
-        batch_size = whole_number(batch_size, "batch_size")
+        _refuse_wrapped(dataset)
+        batch_size = at_least(1, batch_size, "batch_size")
         asked = whole_number(num_samples, "num_samples")
         num_samples = dataset.available(asked)
         self._found = rank is None and num_replicas is None
@@ -75,12 +77,12 @@ class MixtureSampler(DistributedSampler[int]):
         num_replicas = _world_size() if num_replicas is None else whole_number(num_replicas, "num_replicas")
         if not 0 <= rank < num_replicas:
             raise InvalidArgument(f"rank must be from 0 to num_replicas - 1 = {num_replicas - 1}, got {rank}")
-        if batch_size < 1:
-            raise InvalidArgument(f"batch_size must be at least 1, got {batch_size}")
-        if num_samples < num_replicas * batch_size:
+        start, step = dataset.mixture.start, num_replicas * batch_size
+        if num_samples < start + step:
             raise InvalidArgument(
                 f"num_samples={num_samples} makes no step: {num_replicas} ranks of {batch_size} draws "
-                f"need at least {num_replicas * batch_size}"
+                f"need at least {step}"
+                + (f" after the {start} that other mixtures have drawn" if start else "")
                 + ("" if num_samples == asked else f"; {asked} were asked for, max_repeats allows no more")
             )
         # DistributedSampler is typed for torch's own class; it only counts and asks for the length.
@@ -88,7 +90,7 @@ class MixtureSampler(DistributedSampler[int]):
         self.batch_size = batch_size
         self.asked, self.total = asked, num_samples
         self._changes: list[Any] = []
-        self._move_to(dataset.mixture.start, 0)
+        self._move_to(start, 0)
 
     def copy(self) -> "MixtureSampler":
         """One that goes on from the same position and counts for itself; this one has begun, as if it were iterated."""
@@ -145,7 +147,8 @@ class MixtureSampler(DistributedSampler[int]):
         The state of another mixture, seed or store is refused, with what differs. With `allow_change` it is taken: this
         data set's draws go on from there, each domain's with the first that has not been drawn, and `changes` of the
         state to come tell it. With another seed, or other volumes in a domain, the volumes come in another order from
-        there. Load before iterating: workers that have begun keep the draws as they were.
+        there. Load before iterating: workers that have begun keep the draws as they were. A `MixioWarning` tells where
+        the draws that are left are too few for a step of this size.
         """
         differing = self._differences(state)
         if differing and not allow_change:
@@ -158,28 +161,26 @@ class MixtureSampler(DistributedSampler[int]):
         self._go_on_after(state["taken"] if differing else state.get("before", {}), consumed)
         self._changes = [*changes, {"draw": consumed, "in": differing}] if differing else changes
         step = self.num_replicas * self.batch_size
-        self._move_to(consumed, state.get("steps", consumed // step))
+        steps = at_least(0, state.get("steps", consumed // step), "'steps' of a sampler's state")
+        self._move_to(consumed, steps)
+        if 0 < self.total - consumed < step and consumed != steps * step:  # else the run is at its end as it was begun
+            warnings.warn(
+                f"{self.total - consumed} of {self.total} draws are left, too few for a step of {step} "
+                f"({self.num_replicas} ranks of {self.batch_size}): nothing more is read; go on with fewer ranks or "
+                "smaller batches, or ask for more num_samples",
+                MixioWarning,
+                stacklevel=2,
+            )
 
     def _differences(self, state: Mapping[str, Any]) -> list[str]:
         """The parts of the fingerprint in which a state is not this data set's."""
-        if not isinstance(state, Mapping):
-            raise InvalidArgument(f"a sampler's state is a dictionary, got {state!r}; what its state_dict() returned")
-        version = state.get("schema_version")
-        if "consumed" not in state:
-            raise InvalidArgument(
-                f"no sampler's state, for 'consumed' is missing; it has {listed(sorted(map(str, state)))}"
-            )
-        if version != SCHEMA_VERSION:
-            raise InvalidArgument(
-                f"sampler state has schema_version {version!r}, expected {SCHEMA_VERSION}; others draw in other "
-                "orders: go on with the version that saved it, or start a new run"
-            )
-        ours, theirs = self.dataset.fingerprint, state.get("fingerprint", {})
+        _check_state(state)
+        ours, theirs = self.dataset.fingerprint, state["fingerprint"]
         return [part for part in ours if ours[part] != theirs.get(part)]
 
     def _go_on_after(self, before: Before, consumed: int) -> None:
         """See that the data set draws what comes after `before`; it stays as it is where that cannot be."""
-        before = {domain: Taken.of(value, domain).plain for domain, value in before.items()}
+        before = {domain: taken.plain for domain, taken in all_taken(before).items()}
         present = self.dataset.mixture.before
         if before == present:
             self._check(consumed)
@@ -219,6 +220,37 @@ class MixtureSampler(DistributedSampler[int]):
         if not 0 <= consumed <= self.total:
             limit = "num_samples" if self.total == self.asked else "what max_repeats allows"
             raise InvalidArgument(f"consumed must be from 0 to {limit} = {self.total}, got {consumed}")
+
+
+def _refuse_wrapped(dataset: object) -> None:
+    if not hasattr(dataset, "go_on_after"):
+        raise InvalidArgument(
+            f"dataset must be a mixio.MixtureDataset, got {type(dataset).__name__}; give the MixtureDataset itself: "
+            "its split and subsets say which volumes are drawn, its transform what becomes of a sample"
+        )
+
+
+def _check_state(state: Mapping[str, Any]) -> None:
+    """Raise `InvalidArgument` for what `state_dict` cannot have returned."""
+    way_out = "load what its state_dict() returned"
+    expect(state, Mapping, "a sampler's state is a dictionary", "what its state_dict() returned")
+    for part in ("consumed", "schema_version", "taken", "fingerprint"):
+        if part not in state:
+            has = listed(sorted(map(str, state)))
+            raise InvalidArgument(f"no sampler's state, for {part!r} is missing; it has {has}; {way_out}")
+        if part == "schema_version" and state[part] != SCHEMA_VERSION:
+            raise InvalidArgument(
+                f"sampler state has schema_version {state[part]!r}, expected {SCHEMA_VERSION}; others draw in other "
+                "orders: go on with the version that saved it, or start a new run"
+            )
+    for part, kind in {"taken": Mapping, "fingerprint": Mapping, "before": Mapping, "changes": list}.items():
+        if part in state:
+            expect(state[part], kind, f"{part!r} of a sampler's state must be a {kind.__name__.lower()}", way_out)
+    taken = sum(one.count for one in all_taken(state["taken"]).values())
+    if taken != whole_number(state["consumed"], "'consumed' of a sampler's state"):
+        raise InvalidArgument(
+            f"the saved state has consumed={state['consumed']} but {taken} draws are taken of its domains; {way_out}"
+        )
 
 
 def _meets_others() -> bool:

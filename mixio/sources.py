@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 from mixio.errors import InvalidArgument
 from mixio.readers import is_volume, stem_of, walk
+from mixio.row import SPLITS
 
 MODALITIES = ("CT", "MR", "PET")
-SPLITS = ("train", "val", "test")
 TABLES = (".csv", ".jsonl", ".parquet")
 Spacing = tuple[float, float, float]
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -1,5 +1,6 @@
 """A store, opened for reading: which volumes it has, and their voxels, whole or in patches."""
 
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.blob import Grid
-from mixio.errors import InvalidArgument
+from mixio.errors import InvalidArgument, expect, listed
 from mixio.manifest import Manifest, VolumeNames, check_version
 from mixio.normalize import Linear
 from mixio.patches import Corner, Patch, empty, read_patches
-from mixio.row import Blob, Row
+from mixio.row import SPLITS, Blob, Row
 from mixio.shards import ShardCache
 from mixio.stores.cache import CachedStorage
 from mixio.stores.local import LocalStorage
@@ -71,13 +72,20 @@ class Store:
 
     def volumes(self, domain: str | None = None, split: str | None = None) -> VolumeNames:
         """The same as a sequence that makes a name when it is asked for: some bytes a volume, and fewer to pickle."""
+        if domain is not None and domain not in self.domains:
+            raise InvalidArgument(f"{self.path}: no domain {domain!r}; it has {listed(self.domains)}")
+        if split is not None and split not in SPLITS:
+            raise InvalidArgument(f"split must be one of {', '.join(SPLITS)}, or None for all, got {split!r}")
         return self.manifest.volumes(domain, split)
 
     def row(self, name: str) -> Row:
         """What the manifest says of a volume."""
         try:
             return self.manifest.row(name)
-        except KeyError:
+        except (AttributeError, KeyError, TypeError) as error:
+            expect(name, str, f"{self.path}: a volume has a name, as in store.names()")
+            if not isinstance(error, KeyError):
+                raise
             raise self._no_volume(name) from None
 
     def shapes(self, names: Sequence[str]) -> NDArray[np.int64]:
@@ -88,7 +96,7 @@ class Store:
             raise self._no_volume(error.args[0]) from None
 
     def _no_volume(self, name: str) -> InvalidArgument:
-        near = self.volumes(name.partition("/")[0])[:3]
+        near = self.manifest.volumes(name.partition("/")[0])[:3]
         hint = f"it has {', '.join(near)}, ..." if near else f"its domains are {', '.join(self.domains)}"
         return InvalidArgument(f"{self.path}: no volume {name!r}; {hint}")
 
@@ -109,6 +117,7 @@ class Store:
         Only the chunks that the patch overlaps are read. Raises `DamagedChunkError` naming the volume and
         the file if a chunk does not match its checksum, `MissingShardError`, one of its kind, if the file is gone.
         """
+        corner, size = _three(corner, "corner"), _three(size, "size")
         row = self.row(name)
         if label is not None and label not in row.labels:
             raise InvalidArgument(f"{name} has no label map {label!r}; it has {sorted(row.labels) or 'none'}")
@@ -130,17 +139,20 @@ class Store:
         """
         if linear is not None and out is None:
             raise InvalidArgument("linear needs out: float32 arrays to fill")
+        for option, each in (("out", out), ("linear", linear)):
+            if each is not None and len(each) != len(requests):
+                raise InvalidArgument(f"{option} has one for each of {len(requests)} patches, got {len(each)}")
         for target in out or ():
             if target.shape != tuple(size):
                 raise InvalidArgument(f"each array of out must have the patch's size {tuple(size)}, got {target.shape}")
         rows = [self.row(name) for name, _ in requests]
         targets = [empty(size, row.dtype) for row in rows] if out is None else list(out)
-        each = [None] * len(rows) if linear is None else linear
+        scales = [None] * len(rows) if linear is None else linear
         read_patches(
             self._cache,
             [
                 Patch(row.blobs_of(), row.grid, corner, target, its, row.name)
-                for row, (_, corner), target, its in zip(rows, requests, targets, each, strict=True)
+                for row, (_, corner), target, its in zip(rows, requests, targets, scales, strict=True)
             ],
         )
         return targets
@@ -164,6 +176,14 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.path!r}, {len(self)} volumes, {len(self.domains)} domains)"
+
+
+def _three(numbers: Sequence[int], what: str) -> Shape:
+    try:
+        x, y, z = map(operator.index, numbers)
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"{what} has three whole numbers of voxels, (x, y, z), got {numbers!r}") from None
+    return x, y, z
 
 
 def _reopened(storage: Storage, manifest: Manifest) -> Store:

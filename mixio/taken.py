@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from mixio.errors import InvalidArgument
+from mixio.errors import InvalidArgument, brief
 
 Plain = int | Sequence[int | str]
 Before = Mapping[str, Plain]
@@ -39,7 +39,9 @@ class Taken:
         except (TypeError, ValueError):
             whole = mask = -1
         if min(whole, mask) < 0 or mask & 1:
-            raise InvalidArgument(f"what is drawn of {domain!r} must be as `Mixture.taken` gives it, got {plain!r}")
+            raise InvalidArgument(
+                f"what is drawn of {domain!r} must be as `Mixture.taken` gives it, got {brief(plain)}"
+            )
         return cls(whole, mask)
 
     @property
@@ -76,3 +78,12 @@ class Taken:
 def plain(domains: Sequence[str], taken: Sequence[Taken]) -> dict[str, Plain]:
     """What has been taken of each domain, in plain values."""
     return {domain: one.plain for domain, one in zip(domains, taken, strict=True)}
+
+
+def all_taken(before: Mapping[str, Plain]) -> dict[str, Taken]:
+    """What is taken of each domain, by name in order, from plain values; `InvalidArgument` for what is no such."""
+    if not isinstance(before, Mapping) or not all(isinstance(domain, str) for domain in before):
+        raise InvalidArgument(
+            f"what is drawn before is a dictionary by domain, as `Mixture.taken` gives it, got {brief(before)}"
+        )
+    return {domain: Taken.of(before[domain], domain) for domain in sorted(before)}

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixio.allocation import Allocation
-from mixio.errors import AllocationError
+from mixio.allocation import LARGEST, Allocation
+from mixio.errors import AllocationError, brief
 
 _NAMES = ("domain", "name", "dataset", "path")
 _WEIGHTS = ("weight", "share", "proportion", "probability", "ratio")
@@ -24,11 +24,11 @@ def read_allocation(path: str | os.PathLike[str]) -> Allocation:
     """The shares that a file gives; `AllocationError` names it and what is wrong with it."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, TypeError, UnicodeDecodeError) as error:
         raise AllocationError(f"cannot read {path} as shares: {error}") from error
     try:
         document = json.loads(text, object_pairs_hook=_Object)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Allocation(_normalised(path, _pairs_of_text(text)))
     if isinstance(document, Mapping) and "schema_version" in document:
         return Allocation.load(path)
@@ -46,6 +46,8 @@ class _Object(dict[str, Any]):
 def _pairs_of_json(document: Any) -> Iterator[tuple[Any, Any]]:
     if isinstance(document, Mapping):
         document = document.get("train_domain_weights", document)
+        if isinstance(document, Mapping) and isinstance(document.get("shares"), Mapping):
+            raise ValueError('it has "shares" but no "schema_version": 1, which an allocation.json has; add that')
     if isinstance(document, _Object):
         yield from document.pairs
     elif isinstance(document, list):
@@ -92,6 +94,8 @@ def _normalised(path: str | os.PathLike[str], pairs: Iterable[tuple[Any, Any]]) 
 
 
 def _weight(name: str, weight: Any) -> float:
-    if isinstance(weight, bool) or not 0 <= float(weight) < math.inf:
-        raise ValueError(f"the weight of {name!r} is {weight!r}")
+    if isinstance(weight, str):
+        weight = float(weight)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < LARGEST:
+        raise ValueError(f"the weight of {name!r} is {brief(weight)}")
     return float(weight)

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,10 +41,10 @@ def test_the_fingerprint_is_of_the_shares_whatever_their_order_and_origin():
     ("shares", "message"),
     [
         ({"ct": 0.5, "mr": 0.43}, r"shares must sum to 1, got 0.93 for \['ct', 'mr'\]; a missing domain\?"),
-        ({"ct": 1.2, "mr": -0.2}, "share of 'mr' must be a number of at least 0, got -0.2"),
-        ({"ct": float("nan")}, "share of 'ct' must be a number of at least 0, got nan"),
+        ({"ct": 1.2, "mr": -0.2}, "share of 'mr' must be a number from 0 to 1, got -0.2"),
+        ({"ct": float("nan")}, "share of 'ct' must be a number from 0 to 1, got nan"),
         ({"ct": float("inf")}, "share of 'ct' must be .* got inf"),
-        ({"ct": "1"}, "share of 'ct' must be a number of at least 0, got '1'"),
+        ({"ct": "1"}, "share of 'ct' must be a number from 0 to 1, got '1'"),
         ({"": 1.0}, "a domain must be a non-empty name, got ''"),
         ({}, "shares must map at least one domain to its share, got {}"),
         (None, "shares must map at least one domain to its share, got None"),
@@ -84,3 +85,25 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
 def test_saving_makes_the_folder(tmp_path):
     Allocation({"pet": 1.0}).save(tmp_path / "new" / "allocation.json")
     assert Allocation.load(tmp_path / "new" / "allocation.json").shares == {"pet": 1.0}
+
+
+@pytest.mark.parametrize("share", [1e308, 10**400])
+def test_shares_that_are_too_large_to_be_summed_are_refused(share):
+    with pytest.raises(AllocationError, match=r"the share of 'ct' must be a number from 0 to 1, got 10*(e.308|0\.)"):
+        Allocation({"ct": share, "mr": share})
+
+
+def test_budget_and_provenance_are_checked(tmp_path):
+    assert Allocation({"ct": 1.0}, budget=np.int64(8)).budget == 8
+    with pytest.raises(AllocationError, match="budget must be a whole number of draws, at least 1, got True"):
+        Allocation({"ct": 1.0}, budget=True)
+    with pytest.raises(AllocationError, match=r"provenance must be a dictionary, got \[1\]"):
+        Allocation({"ct": 1.0}, provenance=[1])
+    with pytest.raises(AllocationError, match="a.json: strategy and provenance must be values that JSON has: "):
+        Allocation({"ct": 1.0}, provenance={"loss": np.float32(1)}).save(tmp_path / "a.json")
+
+
+def test_a_domain_that_comes_twice_in_a_file_is_refused(tmp_path):
+    (tmp_path / "a.json").write_text('{"schema_version": 1, "shares": {"ct": 0.5, "ct": 1.0}}')
+    with pytest.raises(AllocationError, match=r"a.json as an allocation: a name of \['ct', 'ct'\] is there twice"):
+        Allocation.load(tmp_path / "a.json")

@@ -103,3 +103,9 @@ def test_raising_and_stopping_are_the_same_draws():
 def test_a_cap_that_leaves_no_step_is_named():
     with pytest.raises(InvalidArgument, match="4000 were asked for, max_repeats allows no more"):
         of_run(capped_lists("stop", max_repeats=0.1), 0, 1, 4, 4000)
+
+
+def test_a_mixture_that_ends_by_itself_says_so_to_the_sampler():
+    dataset = MixtureDataset(LISTS, Mixture({"a": 0.6, "b": 0.4}, end=20))
+    with pytest.raises(MixtureEnded, match="40 draws are asked for, but the mixture ends after 20; ask for fewer, or"):
+        of_run(dataset, 0, 1, 4, 40)

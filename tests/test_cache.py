@@ -207,6 +207,8 @@ def test_a_lower_limit_holds_from_the_next_opening(website: Website) -> None:  #
     assert used(website) <= 2 * BLOCK
     with pytest.raises(InvalidArgument, match="a cache needs room, got cache_bytes=0"):
         opened(website, 0)
+    with pytest.raises(InvalidArgument, match="cache_bytes must be a whole number, got '3'"):
+        opened(website, "3")  # type: ignore[arg-type]
 
 
 def test_a_folder_that_cannot_be_used_is_said_once(website: Website) -> None:  # noqa: F811

@@ -52,3 +52,9 @@ def test_the_error_keeps_the_names_of_volume_and_file_through_a_pipe():
     error = pickle.loads(pickle.dumps(error_of("ct/a")))
     assert (error.volume, error.file) == ("ct/a", "shard")
     assert str(error) == "shard: a chunk does not match its checksum (volume ct/a)"
+
+
+def test_a_limit_of_the_wrong_kind_is_refused():
+    for limit in ("3", float("nan"), None):
+        with pytest.raises(InvalidArgument, match="max_faults must be a whole number, got"):
+            DamagedVolumes(limit)

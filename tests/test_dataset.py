@@ -320,3 +320,41 @@ def test_what_is_no_store_and_no_mixture_is_named(small_store):
         MixtureDataset(small_store, SHARES)
     with pytest.raises(InvalidArgument, match=r"a draw must be a whole number, got 1.5"):
         of_store(small_store)[1.5]
+
+
+def test_iterating_over_a_data_set_is_refused_for_it_has_no_end():
+    for use in (iter, list, lambda dataset: 3 in dataset):
+        with pytest.raises(InvalidArgument, match="have no end; iterate over a DataLoader with sampler=MixtureSampler"):
+            use(of_lists())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"transform": "flip"}, "transform is a function of a sample, got 'flip'"),
+        ({"split": ["train", "val"]}, r"split is the name of one split, got \['train', 'val'\]"),
+        ({"split": None}, "split is the name of one split, got None"),
+        ({"foreground": "0.5"}, "foreground must be a share between 0 and 1, got '0.5'"),
+        ({"flip": [True, False]}, r"flip must be .* some of the axes 0, 1 and 2, got \[True, False\]"),
+        ({"windows": (0, 1)}, r"windows is a dictionary by domain or modality, got \(0, 1\); {'CT': \(low, high\)}"),
+        ({"windows": {"CT": 5}}, "the window of 'CT' must have low < high, both finite numbers, got 5"),
+        ({"windows": {"CT": ("0", "9")}}, "the window of 'CT' must have low < high, both finite numbers"),
+        ({"windows": {"CT": (0, float("inf"))}}, "the window of 'CT' must have low < high, both finite numbers"),
+        ({"align": np.array([2, 2, 2])}, r'align must be "chunk", .*, got array'),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused(small_store, options, message):
+    with pytest.raises(InvalidArgument, match=message):
+        of_store(small_store, **options)
+
+
+def test_a_split_is_refused_for_a_dictionary():
+    with pytest.raises(InvalidArgument, match="split='val' needs a store; give a dictionary of the data sets of that"):
+        of_lists(split="val")
+
+
+def test_batches_of_what_is_no_list_are_refused(small_store):
+    with pytest.raises(InvalidArgument, match="read_batch takes a list of draws, got 3"):
+        of_store(small_store).read_batch(3)
+    with pytest.raises(InvalidArgument, match=r"out must be a float32 array of \(1, 1, .*got \[1\]"):
+        of_store(small_store).read_batch([0], out=[1])

@@ -83,3 +83,28 @@ def test_keys_that_are_numbers_are_counted_too():
 def test_a_batch_without_domains_is_refused():
     with pytest.raises(InvalidArgument, match=r"no column 'domain', only \['image', 'key'\]; let the transform keep"):
         Delivered().add({"key": ["a"], "image": torch.zeros(1, 1, 4, 4, 4)})
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (
+            {"domain": "ct", "draw": 0},
+            r"'domain' of a batch is a list or a tensor, got 'ct'; .* default_collate\(\[sample",
+        ),
+        ({"domain": ["ct", "mr"], "key": "ab"}, "'key' of a batch is a list or a tensor, got 'ab'"),
+        ({"domain": ["ct", "mr"], "draw": [3]}, "the batch has 2 values of 'domain' and 1 of 'draw'"),
+        ({"domain": ["ct", "mr"], "draw": [0.5, 3]}, r"'draw' of a batch has the numbers .*, got \[0.5, 3\]"),
+        ({"domain": ["ct"], "draw": [1.0]}, r"'draw' of a batch has the numbers .*, got \[1.0\]"),
+        ({"domain": torch.tensor([1, 2])}, "the column 'domain' of a batch has names, got 1"),
+        ({"domain": ["ct"], "image": [1], "valid": [2]}, "'valid' of a batch|'image' of a batch is one array"),
+        ({"domain": ["ct"], "valid": [[0, 0, 0]]}, r"'valid' of a batch has the shape \(B, 2, 3\)"),
+        ([{"domain": "ct"}], "a batch is a dictionary of columns, collated, got"),
+        (torch.zeros(3), "a batch is a dictionary of columns, collated, got"),
+    ],
+)
+def test_what_is_no_collated_batch_is_refused_and_not_counted(batch, message):
+    counts = Delivered()
+    with pytest.raises(InvalidArgument, match=message):
+        counts.add(batch)
+    assert counts.draws == counts.consumed.count == 0

@@ -234,7 +234,7 @@ def test_ledgers_that_are_not_of_one_run_are_refused():
         Ledger.merged([])
     with pytest.raises(InvalidArgument, match="ledger state has schema_version 9, expected 1"):
         resumed.load_state_dict({"schema_version": 9})
-    with pytest.raises(InvalidArgument, match="limit must be at least 1 volume, got 0"):
+    with pytest.raises(InvalidArgument, match="limit must be at least 1, got 0"):
         Ledger(MIXTURE, limit=0)
 
 
@@ -307,3 +307,36 @@ def test_a_line_names_five_damaged_volumes_and_counts_the_rest():
     ledger = Ledger(Mixture({"ct": 1.0}))
     ledger.observe({"domain": ["ct"] * 7, "fault": [f"ct/{n}" for n in range(7)]})
     assert ledger.line().endswith("damaged: ct/0, ct/1, ct/2, ct/3, ct/4 and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (({"ct": 1.0},), r"counts against a mixio.Mixture, got {'ct': 1.0}; .* by mixio.Mixture\(shares\)"),
+        ((MIXTURE, {"ct": range(5)}), r"got range\(0, 5\) for 'ct'; of a data set: {domain: len\(names\) for"),
+        ((MIXTURE, {"ct": float("nan")}), "has the number of volumes of each domain, got nan for 'ct'"),
+        ((MIXTURE, {"ct": -1}), "has the number of volumes of each domain, got -1 for 'ct'"),
+        ((MIXTURE, [3]), r"volumes is a dictionary of the number of volumes of each domain, got \[3\]"),
+    ],
+)
+def test_a_ledger_of_something_else_is_refused(arguments, message):
+    with pytest.raises(InvalidArgument, match=message):
+        Ledger(*arguments)
+
+
+def test_wrong_arguments_of_a_ledger_are_named():
+    ledger = Ledger(MIXTURE)
+    with pytest.raises(InvalidArgument, match="n must be a whole number, got None"):
+        ledger.check(None)
+    with pytest.raises(InvalidArgument, match=r"a ledger's state is a dictionary, got None; what its state_dict\(\)"):
+        ledger.load_state_dict(None)
+    with pytest.raises(InvalidArgument, match=r"no ledger's state \(KeyError: 'domains'\); load what its state_dict"):
+        ledger.load_state_dict({"schema_version": 1})
+    with pytest.raises(InvalidArgument, match="limit must be a whole number, got 1.5"):
+        Ledger(MIXTURE, limit=1.5)
+    with pytest.raises(InvalidArgument, match="merged takes a list of ledgers, got <mixio"):
+        Ledger.merged(ledger)
+    with pytest.raises(InvalidArgument, match="merged takes ledgers, got {'schema_version'"):
+        Ledger.merged([ledger.state_dict()])
+    with pytest.raises(RunLogError, match="cannot read None as a ledger"):
+        read_ledger(None)

@@ -271,3 +271,19 @@ def test_no_more_than_prefetch_is_begun_however_many_threads(small_store):
     time.sleep(0.2)
     assert max(begun) <= 1
     batches.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": "2"}, "threads must be a whole number, got '2'"),
+        ({"threads": 1.5}, "threads must be a whole number, got 1.5"),
+        ({"prefetch": "2"}, "prefetch must be a whole number, got '2'"),
+        ({"device": "cud"}, "device must be one that torch has here, .*, got 'cud'"),
+        ({"device": ["cpu"]}, r"device must be one that torch has here, .*, got \['cpu'\]"),
+        ({"device": "cuda:99"}, r"device='cuda:99', but torch has \d CUDA devices here; choose another"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused(small_store, options, message):
+    with pytest.raises(InvalidArgument, match=message):
+        mixio.MixtureLoader(of_store(small_store), num_samples=8, batch_size=4, **options)

@@ -293,3 +293,26 @@ def test_the_examples_of_the_page_give_what_it_says():
         else:
             exec(code, names)
     assert checked == 2
+
+
+def test_arguments_of_the_wrong_kind_are_named():
+    mixture = Mixture({"a": 0.5, "b": 0.5})
+    with pytest.raises(AllocationError, match=r"got Allocation\(shares=.*; give its .shares"):
+        Mixture(Allocation({"a": 1.0}))
+    for use in (mixture.after, lambda before: Mixture({"a": 1.0}, before=before)):
+        for before in (3, [3], {3: 4, "a": 1}):
+            with pytest.raises(InvalidArgument, match="what is drawn before is a dictionary by domain, as `Mixture.ta"):
+                use(before)
+    with pytest.raises(InvalidArgument, match="the count of 'a' must be a whole number, got nan"):
+        mixture.draw_after("a", float("nan"))
+    with pytest.raises(InvalidArgument, match=r"counts must map domains to how often .*, got \['a'\]"):
+        mixture.first_after(["a"])
+    with pytest.raises(InvalidArgument, match="a draw must be a whole number, got nan"):
+        mixture.shares_at(float("nan"))
+
+
+def test_the_end_of_a_mixture_names_the_way_out():
+    with pytest.raises(
+        MixtureEnded, match="there is no draw 200: .* ask for fewer, or have it end later: by `end`, or"
+    ):
+        Mixture({"a": 1.0}, end=100).locate(200)

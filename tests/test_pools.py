@@ -97,3 +97,17 @@ def test_subsets_have_digests_of_their_own_without_being_listed():
     members = range(10**7)
     some = [Chosen(members, 300, 5), Chosen(members, 301, 5), Chosen(members, 300, 6), Chosen(range(10**6), 300, 5)]
     assert len({digest({"a": each}) for each in [members, *some]}) == 5
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ({"a": "volumes"}, "the data set of 'a' is map-style, with items by number from 0 on, got the str 'volumes'"),
+        ({"a": {"train": [1]}}, "the data set of 'a' is map-style, .* got the dict {'train'"),
+        ({"a": {1, 2}}, "the data set of 'a' is map-style, .* got the set {1, 2}"),
+        ({"a": [1], 3: [2]}, "has the names of domains as its keys, got 3"),
+    ],
+)
+def test_what_is_no_data_set_is_refused_by_name(source, message):
+    with pytest.raises(InvalidArgument, match=message):
+        MixtureDataset(source, Mixture({"a": 1.0}))

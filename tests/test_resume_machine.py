@@ -151,6 +151,7 @@ class Run(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* draws are left, too few for a step:mixio.errors.MixioWarning")
 @pytest.mark.parametrize("source", ["lists", "store"])
 def test_however_often_a_run_stops_and_goes_on_its_ranks_read_the_next_draws(small_store, source):
     dataset = of_lists() if source == "lists" else of_store(small_store, patch_size=4)

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from mixio.allocation import Allocation
 from mixio.dataset import MixtureDataset
-from mixio.errors import InvalidArgument, MixtureEnded
+from mixio.errors import InvalidArgument, MixioWarning, MixtureEnded
 from mixio.loader import MixtureLoader
 from mixio.mixture import Mixture
 from mixio.sampler import MixtureSampler
@@ -302,3 +302,61 @@ def test_a_change_that_the_caps_refuse_leaves_everything_as_it_was():
 def test_what_is_no_state_of_a_sampler_is_named():
     with pytest.raises(InvalidArgument, match=r"no sampler's state.*'consumed'.*\['data', 'model'\]"):
         of_run(of_lists(), 0, 1, 4, 80).load_state_dict({"model": {}, "data": {}})
+
+
+@pytest.mark.parametrize("face", [MixtureSampler, MixtureLoader])
+def test_a_wrapped_data_set_is_refused(face):
+    with pytest.raises(
+        InvalidArgument, match=r"must be a mixio.MixtureDataset, got Subset; .* its split and subsets say"
+    ):
+        face(torch.utils.data.Subset(of_lists(), [0, 1]), num_samples=8, batch_size=4)
+
+
+def test_a_rest_that_is_too_short_for_a_step_is_told():
+    state = of_run(of_lists(), 0, 1, 4, 40).state_dict(consumed=36)
+    sampler = of_run(of_lists(), 0, 3, 4, 40)
+    with pytest.warns(MixioWarning, match=r"4 of 40 draws are left, too few for a step of 12 \(3 ranks of 4\)"):
+        sampler.load_state_dict(state)
+    assert list(sampler) == []
+
+
+def test_a_run_that_left_out_its_tail_is_at_its_end_without_a_word():
+    sampler = of_run(of_lists(), 0, 1, 4, 41)
+    sampler.load_state_dict(sampler.state_dict(consumed=40))
+    assert list(sampler) == []
+
+
+def test_draws_before_a_mixture_are_none_of_a_sampler():
+    dataset = MixtureDataset(LISTS, Mixture({"a": 0.6, "b": 0.4}, before={"a": 7, "b": 1}))
+    with pytest.raises(InvalidArgument, match="need at least 4 after the 8 that other mixtures have drawn"):
+        of_run(dataset, 0, 1, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        (
+            "fingerprint",
+            None,
+            "'fingerprint' of a sampler's state must be a mapping, got None; load what its state_dict",
+        ),
+        ("taken", [3], r"'taken' of a sampler's state must be a mapping, got \[3\]"),
+        ("before", None, "'before' of a sampler's state must be a mapping, got None"),
+        ("changes", None, "'changes' of a sampler's state must be a list, got None"),
+        ("steps", "2", "'steps' of a sampler's state must be a whole number, got '2'"),
+        ("steps", -2, "'steps' of a sampler's state must be at least 0, got -2"),
+        ("consumed", 12, "the saved state has consumed=12 but 8 draws are taken of its domains"),
+    ],
+)
+def test_a_state_with_a_wrong_part_is_refused(part, value, message):
+    state = of_run(of_lists(), 0, 1, 4, 80).state_dict(consumed=8)
+    with pytest.raises(InvalidArgument, match=message):
+        of_run(of_lists(), 0, 1, 4, 80).load_state_dict({**state, part: value})
+
+
+@pytest.mark.parametrize("part", ["taken", "fingerprint"])
+def test_a_state_that_lacks_a_part_is_refused(part):
+    state = of_run(of_lists(), 0, 1, 4, 80).state_dict(consumed=8)
+    del state[part]
+    with pytest.raises(InvalidArgument, match=f"no sampler's state, for '{part}' is missing; it has .*'consumed'"):
+        of_run(of_lists(seed=1), 0, 1, 4, 80).load_state_dict(state, allow_change=True)

@@ -177,3 +177,22 @@ def test_patches_are_normalized_on_the_way_into_float32_arrays(small_store: Stor
         assert patch.tobytes() == np.clip(line, 0, 1).tobytes()
     with pytest.raises(InvalidArgument, match="linear needs out"):
         small_store.read_patches(requests, size=(8, 9, 10), linear=linear)
+
+
+def test_names_that_are_none_are_refused(small_store):
+    with pytest.raises(InvalidArgument, match="no domain 'train'; it has .*'abdomen-ct'"):
+        small_store.names("train")
+    with pytest.raises(InvalidArgument, match="split must be one of train, val, test, or None for all, got 'trian'"):
+        small_store.volumes("pet", "trian")
+    with pytest.raises(InvalidArgument, match=r"a volume has a name, as in store.names\(\), got 0"):
+        small_store.read(0)
+
+
+@pytest.mark.parametrize("numbers", [8, (8, 8), (0.5, 8, 8), "888", None])
+def test_corners_and_sizes_are_three_whole_numbers(small_store, numbers):
+    with pytest.raises(InvalidArgument, match="corner has three whole numbers of voxels"):
+        small_store.read_patch("pet/0", corner=numbers, size=(8, 8, 8))
+    with pytest.raises(InvalidArgument, match="size has three whole numbers of voxels"):
+        small_store.read_patch("pet/0", corner=(0, 0, 0), size=numbers)
+    with pytest.raises(InvalidArgument, match="out has one for each of 1 patches, got 0"):
+        small_store.read_patches([("pet/0", (0, 0, 0))], size=(8, 8, 8), out=[])

@@ -61,3 +61,21 @@ def test_what_is_no_list_of_weights_is_refused_by_name(tmp_path, text, message):
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(AllocationError, match="cannot read .*none.json as shares"):
         read_allocation(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"ct": 1e308, "mri": 1e308}', "the weight of 'ct' is 1e.308"),
+        (f'{{"ct": 1{"0" * 400}}}', r"the weight of 'ct' is 10+\.\.\. \(int\)"),
+        ('{"ct": [1]}', r"the weight of 'ct' is \[1\]"),
+        ('{"shares": {"ct": 1}}', 'it has "shares" but no "schema_version": 1, which an allocation.json has; add that'),
+        ("[" * 100_000, "give an allocation.json"),
+    ],
+)
+def test_weights_that_cannot_be_are_told_in_our_words(tmp_path, text, message):
+    (tmp_path / "weights.txt").write_text(text)
+    with pytest.raises(AllocationError, match=f"weights.txt is no list of weights: .*{message}"):
+        read_allocation(tmp_path / "weights.txt")
+    with pytest.raises(AllocationError, match="cannot read None as shares"):
+        read_allocation(None)

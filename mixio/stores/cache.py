@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from hashlib import blake2b
 from pathlib import Path
 
-from mixio.errors import InvalidArgument, StoreError
+from mixio.errors import InvalidArgument, StoreError, whole_number
 from mixio.stores.blocks import BlockFolder
 from mixio.stores.names import Pieces, Write
 from mixio.stores.ranges import Range
@@ -35,7 +35,7 @@ class CachedStorage:
     """`inner`, what is read of it being kept in `folder`, at most `limit_bytes` of it; safe for threads and forks."""
 
     def __init__(self, inner: Storage, folder: str | Path, limit_bytes: int) -> None:
-        if limit_bytes < 1:
+        if whole_number(limit_bytes, "cache_bytes") < 1:
             raise InvalidArgument(f"a cache needs room, got cache_bytes={limit_bytes}; or leave the cache out")
         self.inner = inner
         self._blocks = BlockFolder(Path(folder).absolute(), limit_bytes)
