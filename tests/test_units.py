@@ -36,10 +36,10 @@ def test_shares_of_voxels_are_those_of_the_real_voxels_delivered(small_store):
     assert dataset.mixture.shares["pet"] > plain["pet"]  # its volumes are smaller than the patch
 
 
-@pytest.mark.parametrize("subsets", [None, {"abdomen-ct": 3, "pet": 2}])
+@pytest.mark.parametrize("subsets", [None, {"abdomen-ct": 3, "pet": 1}])
 def test_no_row_is_read_to_know_what_a_patch_brings(small_store, monkeypatch, subsets):
     rows = {name: small_store.row(name) for name in small_store.names()}
-    options = {"patch_size": 24, "split": None, "subsets": subsets}
+    options = {"patch_size": 24, "subsets": subsets}
     with monkeypatch.context() as patched:
         patched.setattr(Index, "row", None)
         patched.setattr(Index, "rows", None)
