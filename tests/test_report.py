@@ -9,15 +9,16 @@ from click.testing import CliRunner, Result
 
 from mixio.allocation import Allocation
 from mixio.convert import convert
+from tests.truths import law
 from tools.evidence import Strategy, Trial
 from tools.fitting import fit_laws
-from tools.laws import Laws, TargetLaw
+from tools.laws import Laws
 from tools.phantoms import write_corpus
 from tools.report import main
 from tools.runlog import Run, append_event, read_runs
 
 TAU = {"ct": {"mri": 0.5, "pet": 0.02}, "mri": {"ct": 0.9, "pet": 0.02}, "pet": {"ct": 0.03, "mri": 0.01}}
-TRUTH = Laws(("ct", "mri", "pet"), 1000.0, {name: TargetLaw(0.004, 0.01, 0.5, 50.0, tau) for name, tau in TAU.items()})
+TRUTH = Laws(("ct", "mri", "pet"), 1000.0, {name: law(0.004, 0.01, 0.5, 50.0, tau) for name, tau in TAU.items()})
 SHARES = {"proportional": {"ct": 0.7, "mri": 0.2, "pet": 0.1}, "transfer-aware": {"ct": 0.4, "mri": 0.1, "pet": 0.5}}
 SECTIONS = ["slices", "curves", "transfer", "graph", "shares", "forecast", "result", "domains"]
 VOID = {"meta", "img"}

@@ -55,7 +55,7 @@ def test_a_foreign_table_is_read_by_its_columns_and_the_rest_ignored(tmp_path):
     path.write_text("run,lr,draws:a,draws:b,loss:a,loss:b\nfirst,0.1,30,10,0.5,\nsecond,0.1,,8,nan,0.25\n")
     first, second = read_runs(path)
     assert first == Run("first", 0, {"a": 30.0, "b": 10.0}, None, {"a": 0.5}, {"a": 0.75, "b": 0.25})
-    assert second == Run("second", 0, {"b": 8.0}, None, {"b": 0.25}, {"b": 1.0})
+    assert second == Run("second", 0, {"b": 8.0}, None, {"b": 0.25}, {"b": 1.0}, failed=("a",))
 
 
 def test_unfinished_logs_are_left_out_and_named(tmp_path):
@@ -80,16 +80,18 @@ def test_a_line_torn_by_a_crash_is_no_event_and_gives_way_to_the_next(tmp_path):
     assert [json.loads(line) for line in path.read_text().splitlines()] == [CONFIG, STEP, RESULT]
 
 
-def test_a_loss_that_was_not_a_number_counts_as_not_measured(tmp_path):
-    log(tmp_path / "run.jsonl", CONFIG, RESULT | {"loss": {"a-ct": float("nan"), "b-mr": None, "c": 1.0}})
-    assert read_runs(tmp_path)[0].loss == {"c": 1.0}
+def test_a_loss_that_is_not_finite_counts_as_not_measured_and_is_named_as_failed(tmp_path):
+    losses = {"a-ct": float("nan"), "b-mr": None, "c": 1.0, "d": float("inf")}
+    log(tmp_path / "run.jsonl", CONFIG, RESULT | {"loss": losses})
+    run = read_runs(tmp_path)[0]
+    assert (run.loss, run.failed) == ({"c": 1.0}, ("a-ct", "d"))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("run,draws:a,loss:a\nr1,5,0\n", "run 'r1': loss of 'a' must be positive"),
-        ("run,draws:a,loss:a\nr1,5,inf\n", "run 'r1': loss of 'a' must be positive and finite"),
+        ("run,draws:a,loss:a\nr1,5,-2\n", "run 'r1': loss of 'a' must be positive and finite"),
         ("run,draws:a,loss:a\nr1,-5,1\n", "run 'r1': draws of 'a' must be finite and not negative"),
         ("run,draws:a,loss:a\nr1,0,1\n", "run 'r1' has no draws"),
         ("run,draws:a,loss:a\nr1,x,1\n", "run 'r1': a cell is not a number"),

@@ -17,7 +17,7 @@ def test_a_law_predicts_its_own_runs_without_error():
 
 def test_total_draws_correlate_with_loss_over_budgets_and_not_at_all_within_one():
     runs = runs_under(planted(0))
-    total = score(fit_laws(runs, transfer=1.0), runs)
+    total = score(fit_laws(runs, form="total"), runs)
     assert {told.r for told in total.values()} == {None}
     assert all(told.mre > 0.05 for told in total.values())
 
@@ -43,7 +43,7 @@ def test_correlation_is_that_of_log_losses_less_each_budgets_mean():
 def test_choosing_by_a_good_law_costs_nothing_and_a_law_that_ranks_nothing_chooses_nothing():
     runs = runs_under(planted(0))
     assert selection_regret(planted(0), runs) == 0
-    blind = fit_laws(runs, transfer=1.0)
+    blind = fit_laws(runs, form="total")
     assert selection_regret(blind, runs) is None
     assert selection_regret(blind, runs[::-1]) is None
     assert selection_regret(planted(0), runs[:1]) is None

@@ -4,10 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixio.errors import AllocationError, InvalidArgument
-from tests.truths import DOMAINS, planted, runs_under
+from tests.truths import DOMAINS, law, planted, runs_under
 from tools.fitting import fit_laws
-from tools.laws import Laws, TargetLaw
-from tools.solve import solve, structure
+from tools.laws import Laws
+from tools.roles import structure
+from tools.solve import solve
 
 BUDGET = 8192
 
@@ -31,8 +32,8 @@ def descend(laws: Laws, floor: float) -> np.ndarray:
 
 def symmetric(count: int) -> Laws:
     names = tuple(f"d{index}" for index in range(count))
-    law = {name: TargetLaw(0.1, 0.3, 0.5, 5.0, {other: 0.0 for other in names if other != name}) for name in names}
-    return Laws(names, 1000.0, law)
+    laws = {name: law(0.1, 0.3, 0.5, 5.0, {other: 0.0 for other in names if other != name}) for name in names}
+    return Laws(names, 1000.0, laws)
 
 
 @settings(max_examples=40, deadline=None)
@@ -65,7 +66,7 @@ def test_the_optimum_is_the_one_that_exponentiated_gradient_finds(seed):
 def test_the_optimum_of_three_domains_is_that_of_a_fine_grid():
     names = ("a", "b", "c")
     tau = {"a": {"b": 0.1, "c": 0.3}, "b": {"a": 0.7, "c": 0.0}, "c": {"a": 0.2, "b": 0.1}}
-    laws = Laws(names, 1000.0, {n: TargetLaw(0.1, 0.2 + 0.1 * i, 0.6, 20, tau[n]) for i, n in enumerate(names)})
+    laws = Laws(names, 1000.0, {n: law(0.1, 0.2 + 0.1 * i, 0.6, 20, tau[n]) for i, n in enumerate(names)})
     grid = [(i / 400, j / 400, (400 - i - j) / 400) for i in range(401) for j in range(401 - i)]
     best = grid[int(laws.predict(np.array(grid) * BUDGET).mean(1).argmin())]
     assert list(solve(laws, BUDGET, floor=0).shares.values()) == pytest.approx(best, abs=0.004)
@@ -111,16 +112,16 @@ def test_the_planted_hub_and_island_are_named_and_nobody_else():
 
 def test_a_role_counts_what_is_given_taken_and_relied_on():
     tau = {"a": {"b": 0.5}, "b": {"a": 0.0}}
-    laws = Laws(("a", "b"), 100.0, {name: TargetLaw(0.1, 0.3, 0.5, 10.0, tau[name]) for name in "ab"})
-    roles = structure(laws, {"a": 0.4, "b": 0.6}, 100)  # a: 10 + 40 + 30 effective draws; b: 10 + 60
-    assert (roles["a"].outgoing, roles["a"].incoming, roles["a"].self_reliance) == (0, 0.5, 0.5)
-    assert (roles["b"].outgoing, roles["b"].incoming, roles["b"].self_reliance) == (0.5, 0, 60 / 70)
+    laws = Laws(("a", "b"), 100.0, {name: law(0.1, 0.3, 0.5, 10.0, tau[name]) for name in "ab"})
+    roles = structure(laws, {"a": 0.4, "b": 0.6}, 100)  # to a: 40 draws and half of 60; to b: 60
+    assert (roles["a"].outgoing, roles["a"].incoming, roles["a"].self_reliance) == pytest.approx((0, 0.5, 40 / 70))
+    assert (roles["b"].outgoing, roles["b"].incoming, roles["b"].self_reliance) == pytest.approx((0.5, 0, 1))
     assert (roles["a"].label, roles["b"].label) == ("", "hub")
 
 
 def test_who_gives_much_but_takes_more_is_no_hub():
     tau = {"a": {"b": 0.6, "c": 0.6}, "b": {"a": 0.4, "c": 0.2}, "c": {"a": 0.4, "b": 0.1}}
-    laws = Laws(("a", "b", "c"), 100.0, {name: TargetLaw(0.1, 0.3, 0.5, 10.0, tau[name]) for name in "abc"})
+    laws = Laws(("a", "b", "c"), 100.0, {name: law(0.1, 0.3, 0.5, 10.0, tau[name]) for name in "abc"})
     roles = structure(laws, dict.fromkeys("abc", 1 / 3), 300)
     assert (roles["a"].outgoing, roles["a"].incoming) == pytest.approx((0.8, 1.2))
     assert [role.label for role in roles.values()] == ["", "", "hub"]

@@ -9,6 +9,11 @@ from tools.runlog import Run
 DOMAINS = ("abdomen-ct", "abdomen-mr", "brain-t1", "brain-t2", "headneck-ct", "headneck-pet")
 
 
+def law(E: float, a: float, beta: float, d0: float, tau: dict[str, float]) -> TargetLaw:
+    """A transfer law of these parameters."""
+    return TargetLaw({"E": E, "a": a, "beta": beta, "d0": d0, "tau": tau})
+
+
 def planted(seed: int) -> Laws:
     """Six domains of which the first is a hub that helps all and the last an island that little helps."""
     rng = np.random.default_rng(seed)
@@ -16,7 +21,7 @@ def planted(seed: int) -> Laws:
     transfer[:, 0] = rng.uniform(0.4, 0.8, 6)
     transfer[5] *= 0.1
     targets = {
-        name: TargetLaw(
+        name: law(
             E=rng.uniform(0.05, 0.3),
             a=rng.uniform(0.1, 0.4),
             beta=rng.uniform(0.2, 0.75),

@@ -17,7 +17,8 @@ from mixio.allocation import Allocation
 from mixio.errors import InvalidArgument
 from tools.command import command
 from tools.laws import Laws, load_laws
-from tools.solve import Role, Solution, solve, structure
+from tools.roles import Role, structure
+from tools.solve import Solution, solve
 from tools.table import table
 
 FAR = 4

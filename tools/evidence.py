@@ -20,8 +20,8 @@ from typing import Any
 
 from mixio.allocation import Allocation, check_shares
 from mixio.errors import FitError, RunLogError
-from tools.fit_laws import NULLS
 from tools.fitting import fingerprint, fit_laws
+from tools.forms import NULLS
 from tools.laws import Laws, load_laws
 from tools.runlog import Run, incomplete_runs, logs_in, read_events, read_runs
 from tools.scoring import score
@@ -152,7 +152,7 @@ class Evidence:
         if self.trial is None:
             return []
         rivals = {"transfer law": self.laws}
-        rivals |= {f"{name} draws only": fit_laws(self.fitted, transfer=tau) for name, tau in NULLS.items()}
+        rivals |= {f"{name} draws only": fit_laws(self.fitted, form=name) for name in NULLS}
         return [_verdict(name, laws, self.trial) for name, laws in rivals.items()]
 
 

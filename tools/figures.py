@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from tools.laws import Laws
-from tools.solve import Role
+from tools.roles import Role
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#B8A800")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -61,7 +61,7 @@ def slices(volumes: Mapping[str, Sequence[NDArray[np.float32]]]) -> Figure:
 @matplotlib.rc_context(STYLE)
 def heat_map(laws: Laws) -> Figure:
     """Transfer as numbers on shades: a row a source, a column a target."""
-    table = laws.transfer.T  # (K, T)
+    table = laws.transfer().T  # (K, T)
     figure = blank(0.5 * len(laws.domains) + 1.4)
     ax = figure.subplots()
     top = max(1.0, float(table.max()))
@@ -92,9 +92,9 @@ def graph(laws: Laws, shares: Mapping[str, float], roles: Mapping[str, Role]) ->
     place = {name: np.array([np.cos(a), np.sin(a)]) for name, a in zip(laws.domains, angle, strict=True)}
     figure = blank(4.4)
     ax = figure.subplots()
-    for target, law in laws.targets.items():
-        for source, tau in law.tau.items():
-            if tau >= ARROW:
+    for target, row in zip(laws.targets, laws.transfer().tolist(), strict=True):
+        for source, tau in zip(laws.domains, row, strict=True):
+            if source != target and tau >= ARROW:
                 ax.add_patch(
                     FancyArrowPatch(
                         place[source],

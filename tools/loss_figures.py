@@ -16,14 +16,20 @@ from tools.laws import Laws
 
 @matplotlib.rc_context(STYLE)
 def curves(evidence: Evidence) -> Figure:
-    """Loss against effective draws on log scales, a panel a target: the law as a line, every run as a dot."""
+    """Loss against what a run's draws are worth in the target's own, on log scales, a panel a target.
+
+    The law is a line, that of runs of the domain alone, and every run a dot.
+    """
     laws, shade = evidence.laws, colors(evidence.laws.domains)
     figure = blank(1.85 * -(-len(laws.targets) // 2) + 0.5)
     axes = figure.subplots(-(-len(laws.targets) // 2), 2, squeeze=False)
     draws = np.array([laws.array(run.draws) for run in evidence.runs])  # (N, K)
-    effective = laws.effective(draws)  # (N, T)
+    alone = np.geomspace(1e-4 * laws.d_ref, 1e4 * laws.d_ref, 2000)
+    predicted = laws.predict(draws)  # (N, T)
     fitted = {run.run for run in evidence.fitted}
     for column, (target, ax) in enumerate(zip(laws.targets, axes.flat, strict=False)):
+        line = laws.predict(alone[:, None] * laws.own[column])[:, column]
+        worth = np.exp(np.interp(-predicted[:, column], -line, np.log(alone)))
         own = draws[:, laws.domains.index(target)] == draws.sum(1)
         single = (draws > 0).sum(1) == 1
         for marker, chosen in (("o", own), ("x", single & ~own), (".", ~single)):
@@ -34,12 +40,12 @@ def curves(evidence: Evidence) -> Figure:
                     if chosen[n] and target in run.loss and (run.run in fitted) is part
                 ]
                 loss = [1e3 * evidence.runs[n].loss[target] for n in rows]
-                _dots(ax, effective[rows, column], loss, marker, shade[target], face)
-        _law_line(ax, laws, target, effective[:, column])
+                _dots(ax, worth[rows], loss, marker, shade[target], face)
+        _law_line(ax, target, worth, alone, line)
     for ax in axes.flat[len(laws.targets) :]:
         ax.axis("off")
     _curve_legend(figure, all_fitted=len(fitted) == len(evidence.runs))
-    figure.supxlabel("effective draws", fontsize=9.5)
+    figure.supxlabel("worth in draws of the domain itself", fontsize=9.5)
     figure.supylabel("held-out loss, ×10⁻³", fontsize=9.5)
     return figure
 
@@ -92,11 +98,12 @@ def _dots(ax: Axes, x: NDArray[np.float64], y: Sequence[float], marker: str, edg
     ax.plot(x, y, marker, color=edge, markerfacecolor=face, markersize=size, alpha=0.8, markeredgewidth=0.9)
 
 
-def _law_line(ax: Axes, laws: Laws, target: str, effective: NDArray[np.float64]) -> None:
+def _law_line(
+    ax: Axes, target: str, worth: NDArray[np.float64], alone: NDArray[np.float64], line: NDArray[np.float64]
+) -> None:
     """The law over the range of the runs, and the panel's frame."""
-    law = laws.targets[target]
-    x = np.geomspace(effective.min(), effective.max(), 80)
-    ax.plot(x, 1e3 * (law.E + law.a * (x / laws.d_ref) ** -law.beta), color="#444444", linewidth=1.2, zorder=1)
+    within = (alone >= 0.9 * worth.min()) & (alone <= 1.1 * worth.max())
+    ax.plot(alone[within], 1e3 * line[within], color="#444444", linewidth=1.2, zorder=1)
     ax.set(xscale="log", yscale="log")
     ax.set_title(target, loc="left")
     _plain_log(ax)

@@ -37,7 +37,7 @@ class Run:
 
     `draws` are the realised draws per domain, a domain that is absent having none; `unique` the draws that a
     domain can give before it repeats itself, if known; `loss` the positive held-out losses, a target that was
-    not measured being absent; `shares` the intended shares.
+    not measured being absent, as are those in `failed`, whose losses were not finite; `shares` the intended shares.
     """
 
     run: str
@@ -47,6 +47,7 @@ class Run:
     loss: dict[str, float]
     shares: dict[str, float]
     strategy: str | None = None
+    failed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for domain, draws in self.draws.items():
@@ -189,6 +190,7 @@ def _read_log(path: Path) -> Run | None:
             loss={target: loss for target, loss in result["loss"].items() if _measured(loss)},
             shares=config["shares"],
             strategy=config.get("strategy"),
+            failed=_failed(result["loss"]),
         )
     except KeyError as error:
         raise RunLogError(f"{path} lacks {error} in its config or result") from error
@@ -221,6 +223,7 @@ def _run_of_row(row: Mapping[str, str | None], path: Path) -> Run:
         loss={target: value for target, value in loss.items() if _measured(value)},
         shares={domain: drawn / total for domain, drawn in draws.items()} if total else {},
         strategy=row.get("strategy") or None,
+        failed=_failed(loss),
     )
 
 
@@ -231,8 +234,13 @@ def _numbers(row: Mapping[str, str | None], prefix: str) -> dict[str, float]:
 
 
 def _measured(loss: float | None) -> bool:
-    """A loss that is absent or NaN was not measured."""
-    return loss is not None and not math.isnan(loss)
+    """A loss that is absent was not measured, and one that is not finite is of a run that diverged."""
+    return loss is not None and math.isfinite(loss)
+
+
+def _failed(losses: Mapping[str, float | None]) -> tuple[str, ...]:
+    """The targets whose losses are not finite."""
+    return tuple(sorted(target for target, loss in losses.items() if loss is not None and not math.isfinite(loss)))
 
 
 def _columns(prefix: str, names: list[str]) -> list[str]:

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from tools import figures, loss_figures
 from tools.evidence import Evidence
+from tools.forms import FORMS
 from tools.page import Section, paragraph, percent, picture, table
+from tools.roles import structure
 from tools.slices import Slices
-from tools.solve import structure
 
 
 class Writer:
@@ -97,18 +98,18 @@ def curves(evidence: Evidence, writer: Writer) -> Section:
         caption=caption,
         alt="Held-out loss against effective draws for every domain, with the fitted law as a line.",
     )
+    single = [one for one in FORMS[evidence.laws.form].local if not one.per_domain]
     rows = [
         [
             name,
-            f"{1e3 * law.E:.2f}",
-            f"{law.beta:.2f}",
-            f"{law.d0:,.0f}",
+            *(_told(law.parameters[one.name], one.unit) for one in single),
             percent(law.diagnostics.get("mre")),
             ", ".join(law.diagnostics.get("bounds_hit", [])) or "none",
         ]
         for name, law in evidence.laws.targets.items()
     ]
-    header = ["domain", "floor E, ×10⁻³", "exponent β", "head start d₀, draws", "fit error", "parameters at a bound"]
+    named = [f"{one.name}, ×10⁻³" if one.unit == "loss" else one.name for one in single]
+    header = ["domain", *named, "fit error", "parameters at a bound"]
     note = paragraph(
         "A parameter at a bound is one that these runs do not determine; predictions beyond their budgets are then "
         "unreliable for that domain. E is capped by the lowest loss seen."
@@ -123,7 +124,12 @@ def transfer(evidence: Evidence, writer: Writer) -> Section:
         "1 would be as good as the target's own data, 0 no help at all. The matrix need not be symmetric."
     )
     best = max(
-        ((tau, source, target) for target, law in evidence.laws.targets.items() for source, tau in law.tau.items()),
+        (
+            (tau, source, target)
+            for target, row in zip(evidence.laws.targets, evidence.laws.transfer().tolist(), strict=True)
+            for source, tau in zip(evidence.laws.domains, row, strict=True)
+            if source != target
+        ),
         default=(0.0, "none", "none"),
     )
     alt = f"Matrix of transfer between domains; the largest is {best[0]:.2f}, from {best[1]} to {best[2]}."
@@ -181,3 +187,8 @@ def footer_of(evidence: Evidence) -> str:
         f"Laws {evidence.laws.fingerprint}, allocation {evidence.allocation.fingerprint}. "
         + (f"First run: {described}." if described else "")
     )
+
+
+def _told(value: float, unit: str) -> str:
+    """A parameter: losses in thousandths, draws as whole ones."""
+    return f"{1e3 * value:.2f}" if unit == "loss" else f"{value:,.0f}" if unit == "draws" else f"{value:.2f}"
