@@ -43,7 +43,7 @@ class Solution:
 
 @dataclass(frozen=True)
 class Terms:
-    """Shares from `low` to `high` (K,) that a mixture must have; a mean or the largest, by weights (T,), is what counts."""
+    """Shares from `low` to `high` (K,) that a mixture must have; a mean or the largest, by weights (T,), counts."""
 
     low: Array
     high: Array
