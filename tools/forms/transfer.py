@@ -57,10 +57,10 @@ class Transfer:
     @property
     def title(self) -> str:
         """The formula, on one line."""
-        amount = "h" if self.split else "S(D)" if self.repeats else "D"
-        source = f"{amount}_j" + ("^gamma_j" if self.gamma else "")
+        mine, theirs = ("h_i", "h_j") if self.split else ("S(D_i)", "S(D_j)") if self.repeats else ("D_i", "D_j")
+        source = theirs + ("^gamma_j" if self.gamma else "")
         others = f" + sum tau_ji {source}" if self.tau is None else f" + sum {source}" if self.tau else ""
-        own = f"{amount}_i" + ("^kappa_i" if self.kappa else "")
+        own = mine + ("^kappa_i" if self.kappa else "")
         effective = ("d0_i + " if self.offset else "") + own + others
         return f"E_i + a_i ({effective})^-beta_i" + (" + B_i D^-alpha_i" if self._two else "")
 
