@@ -11,6 +11,7 @@ from mixio.errors import FitError
 from tests.conftest import RUNS
 from tests.truths import DOMAINS, planted, runs_under
 from tools.fitting import fingerprint, fit_laws
+from tools.laws import TargetLaw
 from tools.runlog import Run, draws_matrix
 
 REGMIX = RUNS / "regmix"
@@ -159,3 +160,85 @@ def test_real_language_model_runs_are_ranked_as_in_the_reference_study(size, ref
     ours, linear = (100 * spearmanr(p, measured)[0] for p in (laws.predict(drawn)[:, 0], drawn @ plain))
     assert ours == pytest.approx(reference, abs=0.3)
     assert ours > linear + 5
+
+
+def test_a_bootstrap_covers_what_was_planted_about_as_often_as_it_says():
+    inside = []
+    for seed in range(6):
+        truth = planted(seed)
+        found = fit_laws(runs_under(truth, noise=0.03, seed=seed), samples=100)
+        for name in DOMAINS:
+            planted_one = truth.targets[name].parameters
+            low, high = found.interval("beta", name)
+            inside.append(low <= planted_one["beta"] <= high)
+            inside += [
+                low <= planted_one["tau"][one] <= high for one, (low, high) in found.interval("tau", name).items()
+            ]
+    assert 0.8 < np.mean(inside) < 0.97  # of 216, for 90 %
+
+
+def test_a_bootstrap_is_the_same_for_the_same_seed_and_wider_for_more_noise():
+    runs = runs_under(planted(0), noise=0.02)
+    one, same, other = (fit_laws(runs, samples=30, seed=seed).samples.local for seed in (1, 1, 2))
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+    loud = fit_laws(runs_under(planted(0), noise=0.08), samples=30, seed=1).samples.local
+    assert loud[..., 2].std(0).min() > one[..., 2].std(0).min()
+
+
+def test_shared_exponents_that_were_planted_are_found_again():
+    truth, gamma = planted(0), dict(zip(DOMAINS, [0.5, 0.9, 1.0, 0.7, 0.6, 0.8], strict=True))
+    curved = replace(truth, form="transfer+gamma", shared={"gamma": gamma})
+    found = fit_laws(runs_under(curved, noise=0.001), form="transfer+gamma", samples=10)
+    assert found.shared["gamma"] == pytest.approx(gamma, abs=0.03)
+    low, high = found.interval("gamma")["abdomen-ct"]
+    assert low < found.shared["gamma"]["abdomen-ct"] < high
+
+
+def test_repetition_that_was_planted_is_found_again_from_what_is_unique():
+    unique = dict.fromkeys(DOMAINS, 200.0)
+    tired = replace(planted(0), form="transfer+repeats", shared={"lambda": 0.3}, unique=unique)
+    runs = [replace(run, unique=unique) for run in runs_under(tired, noise=0.001)]
+    found = fit_laws(runs, form="transfer+repeats")
+    assert found.shared["lambda"] == pytest.approx(0.3, rel=0.1)
+    assert found.unique == unique
+
+
+def test_a_domain_added_later_is_fitted_with_the_old_runs_as_they_are():
+    truth = planted(0)
+    old = [run for run in runs_under(truth) if not run.draws["headneck-pet"]]
+    before = [
+        replace(run, draws=without(run.draws, "headneck-pet"), loss=without(run.loss, "headneck-pet")) for run in old
+    ]
+    new = [run for run in runs_under(truth) if run.draws["headneck-pet"]]
+    found = fit_laws([*before, *new])
+    np.testing.assert_allclose(found.transfer(), truth.transfer(), atol=0.02)
+    assert found.targets["headneck-pet"].diagnostics["n"] == len(new)
+
+
+def without(values, name):
+    return {key: value for key, value in values.items() if key != name}
+
+
+def test_negative_transfer_is_found_by_the_signed_form_alone():
+    truth = planted(0)
+    parameters = truth.targets["brain-t1"].parameters
+    harmed = {**parameters, "tau": {**parameters["tau"], "headneck-pet": -0.05}, "d0": 400.0}
+    harm = replace(truth, form="signed", targets={**truth.targets, "brain-t1": TargetLaw(harmed)})
+    runs = runs_under(harm, noise=0.001)
+    signed, plain = (fit_laws(runs, form=form).targets["brain-t1"].parameters for form in ("signed", "transfer"))
+    assert signed["tau"]["headneck-pet"] == pytest.approx(-0.05, abs=0.01)
+    assert plain["tau"]["headneck-pet"] == 0
+
+
+def test_runs_far_from_the_law_are_named():
+    runs = runs_under(planted(2), noise=0.01)
+    spoiled = replace(runs[30], loss=runs[30].loss | {"brain-t1": 3 * runs[30].loss["brain-t1"]})
+    found = fit_laws([*runs[:30], spoiled, *runs[31:]])
+    assert found.targets["brain-t1"].diagnostics["astray"] == [runs[30].run]
+    assert 0.007 < found.targets["brain-t1"].diagnostics["noise"] < 0.014
+
+
+def test_a_form_that_does_not_exist_is_refused():
+    with pytest.raises(FitError, match="there is no form 'cubic'; there are total, own"):
+        fit_laws(runs_under(planted(0)), form="cubic")

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.errors import FitError
-from tools.fitting import Observations, check, estimate, free_parameters, observations, residuals
+from tools.estimation import estimate, residuals
 from tools.forms import FORMS
 from tools.forms.form import Array
 from tools.forms.layout import Layout
+from tools.observations import Observations, check, free_parameters, observations
 from tools.runlog import Run
 
 FOLDS = 8
