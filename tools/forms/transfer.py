@@ -26,7 +26,7 @@ REPEATS = 15.4
 """Repetitions after which repeated data has given most of what it can give, where the runs do not say."""
 
 SPREAD = 0.3
-"""How far transfers lie from 0 before runs say more; public runs rank best from 0.1 to 0.3, intervals cover from 0.3 on."""
+"""How far from 0 transfers lie before runs say more: runs rank best with 0.1 to 0.3, intervals cover with 0.3."""
 
 _LEAST = 1e-6
 """Effective draws that a signed law may fall to."""
