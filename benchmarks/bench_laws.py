@@ -104,8 +104,8 @@ def _regrets(truths: int) -> Rows:
 
 
 def floors() -> Rows:
-    """The paper's shares are what one law gives: 56.3 and 33.7 % and four domains on a floor of 2.5 %, 37.5 % and five on
-    one of 12.5 %. This is such a law, told to give the first; the second follows.
+    """The paper's shares are what one law gives: 56.3 and 33.7 % and four domains on a floor of 2.5 %, 37.5 % and five
+    on one of 12.5 %. This is such a law, told to give the first; the second follows.
     """
     names = ("hub", "island", "c", "d", "e", "f")
     targets = {}

@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "mixio": {"mixio"},
     "models": {"models"},
     "tools": {"tools", "mixio", "models"},
-    "benchmarks": {"benchmarks", "mixio", "models"},
+    "benchmarks": {"benchmarks", "mixio", "models", "tools"},
     "tests": set(ROOMS),
 }
 ORDER = """errors jsonl volume memory terminal readers preprocess foreground content resample cast codec blob row stores

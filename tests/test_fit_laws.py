@@ -1,12 +1,14 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from tests.truths import DOMAINS, planted, runs_under
 from tools.fit_laws import main
 from tools.fitting import fit_laws
+from tools.forms import FORMS
 from tools.laws import load_laws
 from tools.runlog import append_event, read_runs, write_runs
 
@@ -112,3 +114,46 @@ def test_logs_of_different_models_are_not_fitted_together(tmp_path):
     result = invoke(tmp_path / "runs", "-o", tmp_path / "laws.json")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "differ in model: one law cannot hold for both" in result.stderr
+
+
+def test_forms_are_compared_in_one_table_and_the_chosen_one_is_used(table, tmp_path):
+    result = invoke(table, "-o", tmp_path / "laws.json", "--compare", "--samples", 0)
+    lines = result.stdout.splitlines()
+    used = next(line for line in lines if line.endswith("<- used"))
+    laws = load_laws(tmp_path / "laws.json")
+    assert used.split()[0] == laws.form
+    assert laws.form.startswith("transfer")
+    assert {one["form"] for one in laws.provenance["comparison"]["entries"]} == set(FORMS) - {"signed"}
+    assert [line.split()[0] for line in lines[2:14]] == sorted(
+        (line.split()[0] for line in lines[2:14]), key=lambda name: float(sizes(lines)[name])
+    )
+
+
+def sizes(lines):
+    return {line.split()[0]: line.split()[1] for line in lines[2:14]}
+
+
+def test_a_form_that_is_asked_for_is_fitted_with_intervals(table, tmp_path):
+    invoke(table, "-o", tmp_path / "laws.json", "--form", "split", "--samples", 20)
+    content = json.loads((tmp_path / "laws.json").read_text())
+    assert content["form"] == "split"
+    law = content["targets"]["brain-t1"]
+    low, high = law["intervals"]["beta"]
+    assert low < high
+    assert set(law["intervals"]["tau"]) == set(DOMAINS) - {"brain-t1"}
+    assert np.shape(content["samples"]["local"]) == (20, 6, 12)
+
+
+def test_runs_gone_astray_failed_losses_and_a_single_budget_are_pointed_out(tmp_path):
+    runs = [run for run in runs_under(planted(0), noise=0.01) if run.budget == 1024]
+    more = [replace(run, run=f"{run.run}-b", seed=1) for run in runs]
+    spoiled = replace(runs[3], loss=runs[3].loss | {"brain-t1": 9.0})
+    write_runs(tmp_path / "runs.csv", [*runs[:3], spoiled, *runs[4:], *more])
+    text = (tmp_path / "runs.csv").read_text().splitlines()
+    text[-1] = text[-1].rsplit(",", 1)[0] + ",nan"
+    (tmp_path / "runs.csv").write_text("\n".join(text) + "\n")
+    result = invoke(tmp_path / "runs.csv", "-o", tmp_path / "laws.json", "--samples", 0)
+    assert "warning: all runs have one budget, 1024 draws: what a larger one brings is not known" in result.stderr
+    assert f"losses that are not finite, left out: {more[-1].run} (headneck-pet)" in result.stderr
+    assert f"runs far from the law, which hardly bend it: {spoiled.run} (brain-t1)" in result.stderr
+    assert "noise: seeds alone change a loss by" in result.stdout

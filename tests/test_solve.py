@@ -1,14 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import Bounds, LinearConstraint, minimize
 
+from benchmarks.bench_laws import floors
 from mixio.errors import AllocationError, InvalidArgument
 from tests.truths import DOMAINS, law, planted, runs_under
 from tools.fitting import fit_laws
-from tools.laws import Laws
+from tools.forms import FORMS
+from tools.laws import Curves, Laws
 from tools.roles import structure
-from tools.solve import solve
+from tools.solve import Terms, best_shares, solve
 
 BUDGET = 8192
 
@@ -161,3 +166,75 @@ def test_weights_and_caps_that_make_no_sense_are_refused(options, message):
 def test_a_budget_that_is_no_positive_number_is_refused(budget):
     with pytest.raises(InvalidArgument, match="budget must be a positive number of draws"):
         solve(planted(0), budget)
+
+
+@pytest.mark.parametrize("form", [name for name in FORMS if name not in ("total", "signed")])
+def test_under_every_form_the_optimum_is_that_of_an_interior_point_method(form):
+    laws = fit_laws(runs_under(planted(1), noise=0.02), form=form)
+    found = solve(laws, BUDGET)
+    rival = minimize(
+        lambda p: 100 * mean_loss(laws, p),
+        np.full(6, 1 / 6),
+        jac=lambda p: 100 * BUDGET * laws.gradient(p * BUDGET).mean(0),
+        method="trust-constr",
+        bounds=Bounds(np.full(6, 0.05), 1, keep_feasible=True),
+        constraints=LinearConstraint(np.ones((1, 6)), 1, 1),
+        options={"gtol": 1e-9, "maxiter": 2000},
+    )
+    assert found.gap < 1e-5
+    assert found.objective == pytest.approx(rival.fun / 100, rel=1e-5)
+
+
+def test_minimax_makes_the_largest_loss_as_small_as_a_grid_finds():
+    names = ("a", "b", "c")
+    tau = {"a": {"b": 0.1, "c": 0.3}, "b": {"a": 0.7, "c": 0.0}, "c": {"a": 0.2, "b": 0.1}}
+    laws = Laws(names, 1000.0, {n: law(0.1, 0.2 + 0.1 * i, 0.6, 20, tau[n]) for i, n in enumerate(names)})
+    grid = np.array([(i / 400, j / 400, (400 - i - j) / 400) for i in range(401) for j in range(401 - i)])
+    largest = laws.predict(grid * BUDGET).max(1)
+    found = solve(laws, BUDGET, floor=0, minimax=True)
+    assert found.objective == pytest.approx(max(found.losses.values()))
+    assert largest.min() - 1e-4 < found.objective <= largest.min()
+    assert list(found.shares.values()) == pytest.approx(grid[largest.argmin()], abs=0.005)
+    assert found.gap < 1e-6
+
+
+@settings(max_examples=15, deadline=None)
+@given(seeds)
+def test_no_mixture_has_a_smaller_largest_loss_than_the_gap_allows(seed):
+    laws, weights = planted(seed), {name: 1.0 + place for place, name in enumerate(DOMAINS)}
+    found = solve(laws, BUDGET, minimax=True, weights=weights)
+    rivals = 0.05 + 0.7 * np.random.default_rng(seed).dirichlet([0.5] * 6, 300)
+    largest = (laws.predict(rivals * BUDGET) * [*weights.values()]).max(1)
+    assert found.gap < 1e-5
+    assert largest.min() >= found.objective * (1 - found.gap) - 1e-12
+
+
+def test_a_robust_allocation_is_best_on_average_over_the_bootstrap():
+    laws = fit_laws(runs_under(planted(0), noise=0.1), samples=20)
+    robust, plain = (laws.array(solve(laws, BUDGET, robust=robust).shares) for robust in (True, False))
+
+    def mean(share):
+        return laws.resampled.predict(share[None] * BUDGET).mean()
+
+    rivals = 0.05 + 0.7 * np.random.default_rng(0).dirichlet([0.5] * 6, 500)
+    assert mean(robust) <= mean(plain)
+    assert mean(robust) <= min(mean(share) for share in rivals)
+    with pytest.raises(InvalidArgument, match="no bootstrap samples to be robust over"):
+        solve(planted(0), BUDGET, robust=True)
+
+
+def test_a_form_that_is_not_convex_is_searched_from_every_domain():
+    names = ("a", "b")
+    laws = Laws(names, 1.0, {name: law(1e-3, 1.0, 1.0, 0.1, {"ab".replace(name, ""): 1.0}) for name in names})
+    steep = replace(laws, form="transfer+gamma", shared={"gamma": {"a": 2.0, "b": 2.0}})  # outside the fit's box
+    assert steep.predict(np.array([[3, 0], [1.5, 1.5]])).mean(1)[0] > 0
+    curves = steep.curves
+    bent = Curves(replace(curves.form, signed=True), curves.values, curves.own, curves.unique, 1.0)
+    share, _ = best_shares(bent, 3.0, Terms(np.zeros(2), np.ones(2), np.full(2, 0.5)))
+    assert sorted(share) == pytest.approx([0, 1], abs=1e-6)
+
+
+def test_the_papers_shares_at_two_floors_are_those_of_one_law():
+    shares = [str(row[1]) for row in floors()]
+    assert shares[0] == "56.3, 33.7, 2.5, 2.5, 2.5, 2.5"
+    assert shares[-1] == "37.5, 12.5, 12.5, 12.5, 12.5, 12.5"
