@@ -144,3 +144,10 @@ def test_robust_needs_a_bootstrap_and_max_repeats_to_know_what_is_unique(laws, t
         result = invoke(laws, "--budget", 8192, "-o", tmp_path / "a.json", *option)
         assert (result.exit_code, result.stdout) == (2, "")
         assert message in result.stderr
+
+
+def test_minimax_says_that_its_objective_is_the_largest_loss(laws, tmp_path):
+    result = invoke(laws, "--budget", 8192, "--minimax", "-o", tmp_path / "a.json")
+    found = solve(planted(0), 8192, minimax=True)
+    assert f"predicted largest weighted loss at 8192 draws: {found.objective:.4g}" in result.stdout
+    assert Allocation.load(tmp_path / "a.json").shares == pytest.approx(found.shares)

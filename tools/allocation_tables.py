@@ -32,7 +32,7 @@ def verdict(plan: Plan, laws: Laws) -> str:
     solution = plan.solution
     saved = 100 * (1 - solution.objective / solution.uniform_objective)
     lines = [
-        f"predicted mean loss at {plan.budget:.0f} draws: {solution.objective:.4g}, "
+        f"predicted {plan.measured} at {plan.budget:.0f} draws: {solution.objective:.4g}, "
         f"{saved:.2f} % below the uniform mixture's {solution.uniform_objective:.4g}"
     ]
     for name, told in plan.gains.items():

@@ -38,7 +38,13 @@ ROUNDING = 1 + 1e-5
 @command()
 @click.argument("runs", type=click.Path(exists=True))
 @click.option("-o", "--output", default="laws.json", type=click.Path(dir_okay=False), help="Where the laws go.")
-@click.option("--form", type=click.Choice(list(FORMS)), default="transfer", help="The form of the law.")
+@click.option(
+    "--form",
+    type=click.Choice(list(FORMS)),
+    metavar="NAME",
+    default="transfer",
+    help=f"The form of the law: {', '.join(FORMS)}.",
+)
 @click.option("--compare", is_flag=True, help="Judge every form on runs kept from its fit, and use the best.")
 @click.option("--samples", type=click.IntRange(min=0), default=200, help="Bootstrap samples; 0: no intervals.")
 @click.option("--max-draws", type=click.FloatRange(min=1), help="Fit only runs up to this many draws.")

@@ -44,11 +44,12 @@ class Marginal:
 class Plan:
     """The allocation of one budget, with all that is known about it.
 
-    `intervals` of the shares, `gains` over the uniform mixture and, where the laws know how much data there is, over
+    `measured` names the objective, `intervals` are those of the shares, `gains` over the uniform mixture and, where the laws know how much data there is, over
     the one in proportion to it.
     """
 
     budget: float
+    measured: str
     solution: Solution
     roles: dict[str, Role]
     intervals: dict[str, list[float]] | None
@@ -76,6 +77,7 @@ def plan(
     gains = {name: gain(laws, share, other, budget, terms) for name, other in others.items() if other is not None}
     return Plan(
         budget,
+        "largest weighted loss" if terms.minimax else "mean loss",
         solution,
         structure(laws, solution.shares, budget),
         share_intervals(laws, budget, terms),
