@@ -44,8 +44,8 @@ class Marginal:
 class Plan:
     """The allocation of one budget, with all that is known about it.
 
-    `measured` names the objective, `intervals` are those of the shares, `gains` over the uniform mixture and, where the laws know how much data there is, over
-    the one in proportion to it.
+    `measured` names the objective, `intervals` are of the shares, `gains` over the uniform mixture and, where
+    the laws know how much data there is, over the one in proportion to it.
     """
 
     budget: float
