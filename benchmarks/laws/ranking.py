@@ -85,11 +85,12 @@ def _linear(seen: list[Run]) -> tuple[str, Ranks]:
 
 def _trees(seen: list[Run]) -> tuple[str, Ranks]:
     """With the settings of RegMix's repository, but for its stopping on the test set."""
-    from lightgbm import LGBMRegressor
+    import lightgbm
 
     domains = sorted(seen[0].draws)
-    options = {"num_iterations": 1000, "learning_rate": 1e-2, "seed": 42, "verbosity": -1}
-    model = LGBMRegressor(**options).fit(_shares(seen, domains), [run.loss[TARGET] for run in seen])
+    options = {"learning_rate": 1e-2, "seed": 42, "verbosity": -1, "num_threads": 2}
+    table = lightgbm.Dataset(_shares(seen, domains), [run.loss[TARGET] for run in seen])
+    model = lightgbm.train(options, table, num_boost_round=1000)
     return "LightGBM", lambda runs: np.asarray(model.predict(_shares(runs, domains)))
 
 
