@@ -144,7 +144,8 @@ def _root_of_curvature(laws: Laws, share: Array, aim: Aim) -> Array:
 
 
 def _per_draw(doubt: Doubt, designs: Sequence[Design]) -> Array:
-    return (doubt.regret - doubt.left) / np.array([design.draws for design in designs])
+    gained: Array = (doubt.regret - doubt.left) / np.array([design.draws for design in designs])
+    return gained
 
 
 def _made(laws: Laws) -> int:
