@@ -57,6 +57,14 @@ def test_fitted_laws_say_domains_and_noise_and_what_may_be_true(invoke, laws):
     assert told["refused"] == {}
 
 
+def test_laws_without_samples_are_said_to_be_taken_for_known(invoke, tmp_path):
+    planted(0).save(tmp_path / "bare.json")
+    options = ("--cost", 60000, "--budget", 8192, "--truths", 2)
+    assert "give --noise" in invoke("plan", "--laws", tmp_path / "bare.json", *options).stderr
+    result = invoke("plan", "--laws", tmp_path / "bare.json", *options, "--noise", 0.02)
+    assert "note: these laws have no bootstrap samples, so that all are the fitted ones" in result.stdout
+
+
 def test_the_next_run_is_at_a_fitted_budget_and_can_be_made_as_it_is_told(invoke, laws, tmp_path):
     result = invoke("next", laws, "--budget", 8192, "--mixtures", 2)
     assert result.exit_code == 0, result.stderr
@@ -86,6 +94,8 @@ def test_several_next_runs_are_chosen_for_a_cost(invoke, laws, tmp_path):
         (("--cost", 100, "--kind", "mixtures"), "whose beginning (runs: 1) takes 512; give at least 512"),
         (("--cost", 9000, "--budgets", "512"), "--budgets needs at least 2 numbers, to see how losses fall"),
         (("--cost", 9000, "--budgets", "512,x"), "--budgets must look like 256,512,1024"),
+        (("--cost", 9000, "--budgets", "512,0"), "--budgets must be distinct and at least 1 draw each"),
+        (("--cost", 9000, "--budgets", "512,512"), "--budgets must be distinct and at least 1 draw each"),
         (("--cost", 9000, "--domains", ","), "--domains must be distinct names"),
         (("--cost", 9000, "--floor", 0.4), "a floor of 0.4 for 3 domains must lie between 0 and 0.3333"),
         (("--cost", 9000, "--noise", -1), "noise is the deviation of log losses"),

@@ -29,7 +29,7 @@ from tools.solve import Terms, terms_of
 from tools.table import table
 
 RECOMMENDED = "singles+mixtures"
-"""No other kind loses less where the form of the law is right, and its mixtures show where it is not."""
+"""Of the kinds that lose least where the form of the law is right, the one whose mixtures show where it is not."""
 ASSUMED_NOISE = 0.03
 SHOWN = 5
 """Candidates in the table of `next`."""
@@ -56,7 +56,7 @@ class _Compared:
 @click.option("--noise", type=float, help="Deviation of log losses from run to run.  [default: 0.03, or the laws']")
 @click.option("--floor", type=float, default=0.05, help="The least share that any domain gets.")
 @click.option("--truths", type=click.IntRange(min=1), default=100, help="Laws to simulate under.")
-@click.option("--seed", default=0, help="Of the mixtures, the laws and the noise.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the mixtures, the laws and the noise.")
 @click.option("-o", "--output", default="designs.csv", type=click.Path(dir_okay=False), help="Where the runs go.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def plan(budgets: str, kind: str, seed: int, output: str, as_json: bool, **flags: Any) -> None:
@@ -72,9 +72,11 @@ def plan(budgets: str, kind: str, seed: int, output: str, as_json: bool, **flags
         click.echo(json.dumps({**summary, "refused": compared.refused, "uniform": asdict(uniform)}))
         return
     click.echo(_comparison(compared, uniform))
-    laws = "assumed laws" if flags["laws"] is None else f"laws of {flags['laws']}"
+    laws = "assumed laws" if flags["laws"] is None else f"laws out of {flags['laws']}"
     noise = f"{100 * setting.noise:.2g} % noise"
     click.echo(f"\nsimulated under {flags['truths']} {laws}, {noise}, for a mixture of {setting.budget} draws")
+    if flags["laws"] and load_laws(flags["laws"]).samples is None:
+        click.echo("note: these laws have no bootstrap samples, so that all are the fitted ones, as if they were known")
     click.echo(f"wrote {output}, {len(designs)} runs of {kind}")
     click.echo(f"next: {_make_all(kind, sizes, designs, seed)}")
 
@@ -87,7 +89,7 @@ def plan(budgets: str, kind: str, seed: int, output: str, as_json: bool, **flags
 @click.option("--mixtures", type=click.IntRange(min=0), default=16, help="Random mixtures to choose from, a budget.")
 @click.option("--noise", type=float, help="Deviation of log losses from run to run.  [default: the laws']")
 @click.option("--floor", type=float, default=0.05, help="The least share that any domain gets.")
-@click.option("--seed", default=0, help="Of the mixtures to choose from.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the mixtures to choose from.")
 @click.option("-o", "--output", default="next.csv", type=click.Path(dir_okay=False), help="Where the runs go.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def next_run(laws: str, budget: int, output: str, as_json: bool, **flags: Any) -> None:
@@ -140,7 +142,7 @@ def _compared(setting: Setting, budgets: Sequence[int], asked: tuple[str, int, i
     """All kinds that the draws pay for, for the kind, draws and seed that were asked for; that kind must be one."""
     kind, draws, seed = asked
     compared = _Compared({}, {}, {})
-    for name in [kind, *(KINDS.keys() - {kind})]:
+    for name in sorted(KINDS, key=lambda name: name != kind):
         try:
             designs = within(KINDS[name], setting.domains, budgets, draws, seed=seed)
             compared.regrets[name] = expected_regret(setting, designs, seed=seed)
@@ -164,6 +166,8 @@ def _budgets(text: str, *, fewest: int = FEWEST) -> list[int]:
         budgets = [int(budget) for budget in text.split(",")]
     except ValueError as error:
         raise InvalidArgument(f"--budgets must look like 256,512,1024, got {text!r}") from error
+    if min(budgets) < 1 or len(set(budgets)) < len(budgets):
+        raise InvalidArgument(f"--budgets must be distinct and at least 1 draw each, got {text!r}")
     if len(budgets) < fewest:
         raise InvalidArgument(
             f"--budgets needs at least {fewest} numbers, to see how losses fall with draws, got {text!r}"
