@@ -76,8 +76,9 @@ def train(
     """Train on the store's `train` split and measure on its `val` split.
 
     `held_out` saves reading the held-out crops again when many runs share them. `record` is given the ledger
-    with every event of a step; `objective` says what the steps descend. Raises `MixioError` naming the patches if a loss is not finite, and
-    `MixtureDriftError` if other draws were delivered than planned.
+    with every event of a step; `objective` says what the steps descend. Raises
+    `MixioError` naming the patches if a loss is not finite, and `MixtureDriftError` if other draws were delivered
+    than planned.
     """
     device = device_of(options.device)
     if held_out is None:
@@ -236,7 +237,7 @@ def _host(device: torch.device) -> dict[str, Any]:
 
 @command()
 @click.argument("store", type=click.Path())
-@click.option("--mixture", required=True, help="uniform, proportional, temperature, an allocation.json, or a=0.6,b=0.4.")
+@click.option("--mixture", required=True, help="uniform, proportional, temperature, allocation.json, or a=0.6,b=0.4.")
 @click.option("--run", help="Name of the run; made up from the mixture, the draws and the seed otherwise.")
 @click.option("--runs", default="runs", type=click.Path(file_okay=False), help="Where the log goes.")
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Write the trained model there.")
