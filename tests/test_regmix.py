@@ -95,6 +95,8 @@ def test_runs_that_trees_cannot_be_made_of_are_refused():
 def test_weights_of_what_is_no_target_are_refused(found):
     with pytest.raises(FitError, match=r"weights for \['liver'\], but the runs have the targets \['abdomen-ct'"):
         best_mixture(found, weights={"liver": 1.0})
+    with pytest.raises(FitError, match="weights must be finite, not negative and not all zero"):
+        best_mixture(found, weights={"brain-t1": 0.0})
 
 
 def test_without_lightgbm_one_is_told_what_to_install(monkeypatch):

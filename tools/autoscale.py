@@ -37,7 +37,7 @@ class Optimum:
     shares: dict[str, float]
 
 
-def optima(runs: Sequence[Run], *, floor: float = LEAST) -> tuple[Optimum, Optimum]:
+def optima(runs: Sequence[Run]) -> tuple[Optimum, Optimum]:
     """The best mixtures at the smallest and the largest budget of the runs; `FitError` if these are one."""
     budgets = sorted({run.budget for run in runs})
     if len(budgets) < 2:
@@ -45,7 +45,7 @@ def optima(runs: Sequence[Run], *, floor: float = LEAST) -> tuple[Optimum, Optim
             f"AutoScale goes on from two budgets and all runs have {budgets[0]:g} draws; make runs of another"
         )
     laws = fit_laws(runs, form="own")
-    small, large = (Optimum(at, solve(laws, at, floor=max(floor, LEAST)).shares) for at in (budgets[0], budgets[-1]))
+    small, large = (Optimum(at, solve(laws, at, floor=LEAST).shares) for at in (budgets[0], budgets[-1]))
     return small, large
 
 

@@ -87,6 +87,8 @@ def best_mixture(
     if unknown := sorted(set(weights or {}) - set(found.trees)):
         raise FitError(f"weights for {unknown}, but the runs have the targets {[*found.trees]}")
     weight = np.array([1.0 if weights is None else weights.get(target, 0.0) for target in found.trees])
+    if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.any()):
+        raise FitError(f"weights must be finite, not negative and not all zero, got {dict(weights or {})}")
     shares = around(found.prior, mixtures, seed=seed)
     losses = found.predict(shares, draws or found.largest) @ weight
     mean = shares[np.argsort(losses, kind="stable")[:BEST]].mean(0)
