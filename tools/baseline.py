@@ -101,7 +101,7 @@ def _proportional(store: str | None, counts: str | None, wanted: Wanted) -> None
 @click.option("--alpha", default=0.3, help="Power of the counts: 1 is proportional, 0 uniform.")
 @_writes
 def _temperature(store: str | None, counts: str | None, alpha: float, wanted: Wanted) -> None:
-    """In proportion to a power of the training volumes of STORE (mT5)."""
+    """In proportion to a power of them (mT5)."""
     found = _volumes(store, counts)
     _write("temperature", temperature(found, alpha=alpha), wanted, {"counts": found, "alpha": alpha})
 
@@ -112,7 +112,7 @@ def _temperature(store: str | None, counts: str | None, alpha: float, wanted: Wa
 @click.option("--patch-size", type=click.IntRange(min=1), default=16, help="Edge of a crop of STORE, in voxels.")
 @_writes
 def _unimax(store: str | None, counts: str | None, epochs: float, patch_size: int, wanted: Wanted) -> None:
-    """As uniform as a cap on repeats lets it be; counts are the crops that each domain of STORE has (Chung et al.)."""
+    """As uniform as a cap on repeats allows. Counts are the crops that each domain of STORE has (Chung et al.)."""
     if wanted.floor:
         raise InvalidArgument("a floor would have small domains come more than --epochs times; leave --floor out")
     if wanted.budget is None:
@@ -132,7 +132,7 @@ def _unimax(store: str | None, counts: str | None, epochs: float, patch_size: in
 @_writes
 @training_flags()
 def _doremi(store: str, eta: float, wanted: Wanted, **flags: Any) -> None:
-    """Train a reference and a proxy on STORE; the proxy's mean weights (Xie et al.)."""
+    """The mean weights of a proxy. It is trained on STORE, and so is its reference (Xie et al.)."""
     options = options_from(flags, run="doremi", strategy="doremi")
     found = doremi(open_store(store), options, eta=eta)
     provenance = {"eta": eta, **options.recorded(), "excess": found.excess}
@@ -147,7 +147,7 @@ def _doremi(store: str, eta: float, wanted: Wanted, **flags: Any) -> None:
 @click.option("--mixtures", default=MIXTURES, help="Random mixtures that are scored.")
 @_writes
 def _regmix(runs: str, weights: str | None, mixtures: int, wanted: Wanted) -> None:
-    """The best of many mixtures by trees fitted to RUNS (Liu et al.)."""
+    """The best mixtures by trees. They are fitted to RUNS (Liu et al.)."""
     complete = _read(runs, wanted.budget)
     counted = numbers(weights, "--weights")
     trees = regression(complete)
@@ -160,7 +160,7 @@ def _regmix(runs: str, weights: str | None, mixtures: int, wanted: Wanted) -> No
 @_weights
 @_writes
 def _bimix(runs: str, weights: str | None, wanted: Wanted) -> None:
-    """The best shares by laws of own share and total draws, fitted to RUNS (Ge et al.)."""
+    """By laws of own shares and total draws. They are fitted to RUNS (Ge et al.)."""
     _write_of_law("bimix", "bimix", runs, weights, wanted)
 
 
@@ -169,7 +169,7 @@ def _bimix(runs: str, weights: str | None, wanted: Wanted) -> None:
 @_weights
 @_writes
 def _data_mixing_laws(runs: str, weights: str | None, wanted: Wanted) -> None:
-    """The best shares by laws exponential in the shares, fitted to RUNS (Ye et al.)."""
+    """By laws exponential in the shares. They are fitted to RUNS (Ye et al.)."""
     _write_of_law("data-mixing-laws", "exponential", runs, weights, wanted)
 
 
@@ -177,7 +177,7 @@ def _data_mixing_laws(runs: str, weights: str | None, wanted: Wanted) -> None:
 @_runs
 @_writes
 def _autoscale(runs: str, wanted: Wanted) -> None:
-    """The best mixtures at two budgets of RUNS, carried on to --budget (Kang et al.)."""
+    """Two budgets' best mixtures, carried on. From those of RUNS to --budget (Kang et al.)."""
     if wanted.budget is None:
         raise InvalidArgument("AutoScale carries mixtures on to a larger budget; give --budget")
     complete = _read(runs, wanted.budget)
