@@ -31,7 +31,7 @@ bench: $(PEERS)/installed
 $(INSTALLED): setup.cfg setup.py pyproject.toml constraints.txt $(COMPILED)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,webdataset,dicom,itk,cloud,dask,adopt,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,laws,webdataset,dicom,itk,cloud,dask,adopt,dev]'
 	touch $(INSTALLED)
 
 # The peers have an environment of their own: their pins fight with those of the tests. datasets wants an fsspec older

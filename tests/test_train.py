@@ -190,6 +190,8 @@ def test_mixtures_are_rules_files_or_shares(small_store, tmp_path):
     volumes = [len(small_store.names(domain, "train")) for domain in small_store.domains]
     proportional = [volume / sum(volumes) for volume in volumes]
     assert list(shares_of("proportional", small_store)[0].values()) == pytest.approx(proportional)
+    roots = [volume**0.3 for volume in volumes]
+    assert list(shares_of("temperature", small_store)[0].values()) == pytest.approx([r / sum(roots) for r in roots])
     only = {"abdomen-ct": 0.0, "brain-t1": 0.0, "pet": 1.0}
     assert shares_of(str(tmp_path / "allocation.json"), small_store) == (only, "transfer-aware")
     assert shares_of("pet=1", small_store) == (only, None)

@@ -17,11 +17,12 @@ import numpy as np
 
 from mixio.errors import InvalidArgument
 from tools.designs import Design
-from tools.fitting import Observations, check, estimate
+from tools.estimation import estimate
 from tools.forms import FORMS
 from tools.forms.form import Array, Inputs
 from tools.forms.layout import Layout
 from tools.laws import Curves, Laws
+from tools.observations import Observations, check
 from tools.prior import typical
 from tools.solve import Terms, best_shares
 

@@ -14,7 +14,6 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +36,17 @@ from tools.heldout import HeldOut, visible_tokens
 from tools.options import TrainOptions, options_from, training_flags
 from tools.runlog import LEDGER, SCHEMA_VERSION, append_event, read_events
 from tools.schedule import learning_rate
-from tools.shares import shares_of
+from tools.shares import patches_of, shares_of
 
 Emit = Callable[[dict[str, Any]], None]
 """Takes the events of a run as they happen; `tools.runlog` says what is in them."""
+Objective = Callable[[Tensor, Mapping[str, Any]], Tensor]
+"""What a step descends, of the losses (B,) of the patches of a batch, and of the batch."""
+
+
+def mean_loss(losses: Tensor, batch: Mapping[str, Any]) -> Tensor:
+    """The mean of the losses: every draw counts alike."""
+    return losses.mean()
 
 
 @dataclass(frozen=True)
@@ -65,12 +71,14 @@ def train(
     emit: Emit = lambda event: None,
     held_out: HeldOut | None = None,
     record: Callable[[Ledger], None] = lambda ledger: None,
+    objective: Objective = mean_loss,
 ) -> Trained:
     """Train on the store's `train` split and measure on its `val` split.
 
     `held_out` saves reading the held-out crops again when many runs share them. `record` is given the ledger
-    with every event of a step. Raises `MixioError` naming the patches if a loss is not finite, and
-    `MixtureDriftError` if other draws were delivered than planned.
+    with every event of a step; `objective` says what the steps descend. Raises
+    `MixioError` naming the patches if a loss is not finite, and `MixtureDriftError` if other draws were delivered
+    than planned.
     """
     device = device_of(options.device)
     if held_out is None:
@@ -94,7 +102,7 @@ def train(
     batches = Stopwatch(loader)
     for step, batch in enumerate(batches, start=1):
         _set_rate(optimizer, step, options)
-        losses.append(_step(mae, batch, optimizer, options.clip))
+        losses.append(_step(mae, batch, optimizer, options.clip, objective))
         ledger.observe(batch)
         measured = options.eval_every and step % options.eval_every == 0
         if measured or step % options.log_every == 0 or step == options.steps:
@@ -109,7 +117,7 @@ def train(
     delivered = ledger.draws
     draws = {domain: delivered[domain] for domain in store.domains}
     loss = held_out.losses(mae)
-    unique = {domain: _patches(store, domain, options) for domain in store.domains}
+    unique = {domain: patches_of(store, domain, options.model.patch_size) for domain in store.domains}
     result = {"event": "result", "draws": draws, "unique": unique, "loss": loss, "seconds": seconds}
     emit({**result, "waiting": batches.seconds})
     sampler = MixtureSampler(dataset, num_samples=options.draws, batch_size=options.batch_size)
@@ -170,14 +178,26 @@ def device_of(name: str) -> torch.device:
         raise InvalidArgument(f"--device {name} cannot be used here: {reason}") from error
 
 
-def _step(mae: MaskedAutoencoder, batch: Mapping[str, Any], optimizer: torch.optim.Optimizer, clip: float) -> float:
-    """One optimizer step; the mean loss of the batch before it."""
+def losses_of(mae: MaskedAutoencoder, batch: Mapping[str, Any]) -> Tensor:
+    """The losses of the patches of a batch (B,), under the masks that belong to its draws."""
     device = mae.mask_token.device
     visible = visible_tokens(mae, batch["seed"].tolist()).to(device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        losses, _ = mae(batch["image"].to(device), visible, batch["valid"].to(device))  # (B,)
+        losses, _ = mae(batch["image"].to(device), visible, batch["valid"].to(device))
+    return losses
+
+
+def _step(
+    mae: MaskedAutoencoder,
+    batch: Mapping[str, Any],
+    optimizer: torch.optim.Optimizer,
+    clip: float,
+    objective: Objective,
+) -> float:
+    """One optimizer step; the objective of the batch before it."""
+    losses = losses_of(mae, batch)
     _check_finite(losses, batch)
-    loss = losses.mean()
+    loss = objective(losses, batch)
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(mae.parameters(), clip)
@@ -211,19 +231,13 @@ def _set_rate(optimizer: torch.optim.Optimizer, step: int, options: TrainOptions
         group["lr"] = rate
 
 
-def _patches(store: Store, domain: str, options: TrainOptions) -> int:
-    """Patches of the domain's training volumes side by side: about what it gives before it repeats itself."""
-    patch = options.model.patch_size**3
-    return sum(max(1, prod(store.row(name).shape) // patch) for name in store.names(domain, "train"))
-
-
 def _host(device: torch.device) -> dict[str, Any]:
     return {"torch": torch.__version__, "device": str(device), "threads": torch.get_num_threads()}
 
 
 @command()
 @click.argument("store", type=click.Path())
-@click.option("--mixture", required=True, help="uniform, proportional, an allocation.json, or a=0.6,b=0.4.")
+@click.option("--mixture", required=True, help="uniform, proportional, temperature, allocation.json, or a=0.6,b=0.4.")
 @click.option("--run", help="Name of the run; made up from the mixture, the draws and the seed otherwise.")
 @click.option("--runs", default="runs", type=click.Path(file_okay=False), help="Where the log goes.")
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Write the trained model there.")
