@@ -3,7 +3,8 @@ import pytest
 
 from mixio.errors import InvalidArgument
 from tools.laws import exchange
-from tools.prior import assumed_laws, typical
+from tools.observations import typical
+from tools.prior import assumed_laws
 
 
 def test_every_set_has_one_hub_that_is_worth_most_to_all_and_one_island_that_the_others_hardly_help():

@@ -7,7 +7,8 @@ from mixio.errors import FitError, InvalidArgument
 from tests.truths import DOMAINS, planted, runs_under
 from tools.designs import mixtures_only, singles_and_mixtures
 from tools.fitting import fit_laws
-from tools.prior import assumed_laws, typical
+from tools.observations import typical
+from tools.prior import assumed_laws
 from tools.regret import Setting, expected_regret, noise_of_laws, truths_of, uniform_regret
 from tools.solve import Terms, solve, terms_of
 
@@ -33,7 +34,7 @@ def test_runs_without_noise_leave_no_regret():
 
 
 def test_fifty_four_runs_of_three_percent_noise_lose_a_hundredth_of_a_percent_and_uniform_shares_much_more():
-    # the study of research/laws.md, section 4: mean 0.01 %, 90th percentile 0.02 %; uniform 11.1 % on laws of its own
+    # another study, on laws of its own: mean 0.01 %, 90th percentile 0.02 %; uniform 11.1 %
     regret = expected_regret(setting(0.03, 40), singles_and_mixtures(DOMAINS, BUDGETS, 30))
     assert 0.00002 < regret.mean < 0.0002
     assert regret.high < 0.0005

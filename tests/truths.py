@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from benchmarks.laws import truths
 from tools.designs import singles_and_mixtures
 from tools.laws import Laws, TargetLaw
 from tools.runlog import Run
 
-DOMAINS = ("abdomen-ct", "abdomen-mr", "brain-t1", "brain-t2", "headneck-ct", "headneck-pet")
+DOMAINS = truths.DOMAINS
 
 
 def law(E: float, a: float, beta: float, d0: float, tau: dict[str, float]) -> TargetLaw:
@@ -16,21 +17,7 @@ def law(E: float, a: float, beta: float, d0: float, tau: dict[str, float]) -> Ta
 
 def planted(seed: int) -> Laws:
     """Six domains of which the first is a hub that helps all and the last an island that little helps."""
-    rng = np.random.default_rng(seed)
-    transfer = rng.uniform(0, 0.3, (6, 6))
-    transfer[:, 0] = rng.uniform(0.4, 0.8, 6)
-    transfer[5] *= 0.1
-    targets = {
-        name: law(
-            E=rng.uniform(0.05, 0.3),
-            a=rng.uniform(0.1, 0.4),
-            beta=rng.uniform(0.2, 0.75),
-            d0=rng.uniform(10, 60),
-            tau={other: transfer[i, j] for j, other in enumerate(DOMAINS) if j != i},
-        )
-        for i, name in enumerate(DOMAINS)
-    }
-    return Laws(DOMAINS, 1448.0, targets)
+    return truths.planted(np.random.default_rng(seed))
 
 
 def runs_under(laws: Laws, *, noise: float = 0.0, seed: int = 0) -> list[Run]:

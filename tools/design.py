@@ -23,7 +23,8 @@ from tools.command import command
 from tools.designs import KINDS, Design, cost, within, write_table
 from tools.laws import Laws, load_laws
 from tools.next_run import Advice, Aim, candidates, choose, rank
-from tools.prior import assumed_laws, typical
+from tools.observations import typical
+from tools.prior import assumed_laws
 from tools.regret import Regret, Setting, expected_regret, noise_of_laws, truths_of, uniform_regret
 from tools.solve import Terms, terms_of
 from tools.table import table

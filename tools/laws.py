@@ -37,6 +37,8 @@ from tools.forms.layout import Layout
 SCHEMA_VERSION = 2
 COVERED = 0.9
 """What part of the bootstrap's samples an interval holds."""
+ENDS = (50 * (1 - COVERED), 50 * (1 + COVERED))
+"""The percentiles that it lies between."""
 _DIGITS = 8
 
 
@@ -190,8 +192,7 @@ class Laws:
             return None
         row = 0 if target is None else list(self.targets).index(target)
         spread = self.resampled.values[name][:, row]  # (M, 1 or K)
-        tail = 100 * (1 - COVERED) / 2
-        ends = np.percentile(spread, [tail, 100 - tail], 0).T.tolist()
+        ends = np.percentile(spread, ENDS, 0).T.tolist()
         scaled = [[end * self._unit(name) for end in pair] for pair in ends]
         return scaled[0] if len(scaled) == 1 and not self._each(name) else self._named(name, scaled, target)
 

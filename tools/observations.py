@@ -57,12 +57,17 @@ def observations(runs: Sequence[Run]) -> Observations:
         raise FitError(
             f"target {strange[0]!r} is not one of the domains {list(domains)}; rename its loss or leave it out"
         )
-    d_ref = float(np.exp(np.mean([np.log(run.total) for run in runs])))
+    d_ref = typical([run.total for run in runs])
     unique = [[(run.unique or {}).get(domain) or np.inf for domain in domains] for run in runs]
     inputs = Inputs(draws_matrix(runs, domains) / d_ref, np.array(unique, float) / d_ref)
     loss = np.array([[run.loss.get(target, np.nan) for run in runs] for target in targets])
     own = np.array([[float(domain == target) for domain in domains] for target in targets])
     return Observations(domains, targets, d_ref, inputs, loss, own)
+
+
+def typical(budgets: Sequence[float] | Array) -> float:
+    """The geometric mean of budgets, which laws take for their `d_ref`."""
+    return float(np.exp(np.mean(np.log(budgets))))
 
 
 def free_parameters(seen: Observations, layout: Layout) -> Array:

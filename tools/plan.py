@@ -12,7 +12,7 @@ import numpy as np
 
 from mixio.errors import InvalidArgument
 from tools.forms.form import Array
-from tools.laws import COVERED, Curves, Laws
+from tools.laws import ENDS, Curves, Laws
 from tools.roles import Role, structure
 from tools.solve import Solution, Terms, best_shares, solve, terms_of
 
@@ -111,13 +111,14 @@ def share_intervals(laws: Laws, budget: float, terms: Terms) -> dict[str, list[f
     solved = min(samples, int(np.clip(_SOLVED // len(laws.domains), 20, 200)))
     chosen = np.linspace(0, samples - 1, solved).astype(int).tolist()
     shares = np.array([best_shares(laws.resampled.only([one]), budget, terms)[0] for one in chosen])
-    ends = np.percentile(shares, _ends(), 0).T
+    ends = np.percentile(shares, ENDS, 0).T
     return dict(zip(laws.domains, ends.tolist(), strict=True))
 
 
 def gain(laws: Laws, share: Array, other: Array, budget: float, terms: Terms) -> Told:
     """How much lower the objective of `share` (K,) is than that of `other`, as a part of it."""
-    return _told(laws, lambda curves: 1 - _values(curves, share, budget, terms) / _values(curves, other, budget, terms))
+    mine, theirs = share * budget, other * budget
+    return _told(laws, lambda curves: 1 - _objective(curves, mine, terms) / _objective(curves, theirs, terms))
 
 
 def marginal(
@@ -131,12 +132,15 @@ def marginal(
 
 def _marginal(laws: Laws, name: str, draws: Array, terms: Terms, volumes: float | None) -> Marginal:
     one = laws.array({name: 1.0})
-    more = _told(laws, lambda curves: _fall(curves, draws, terms, 1000 * one))
+    more = _told(laws, lambda curves: _objective(curves, draws, terms) - _objective(curves, draws + 1000 * one, terms))
     unique = laws.unique.get(name)
     if not (volumes and unique and "lambda" in laws.curves.values):
         return Marginal(more)
     richer = laws.curves.unique + unique / volumes * one
-    return Marginal(more, _told(laws, lambda curves: _richer(curves, draws, terms, richer)))
+    return Marginal(
+        more,
+        _told(laws, lambda curves: _objective(curves, draws, terms) - _objective(curves, draws, terms, richer)),
+    )
 
 
 def proportional_shares(laws: Laws) -> Array | None:
@@ -149,27 +153,10 @@ def _told(laws: Laws, of: Callable[[Curves], Array]) -> Told:
     value = float(of(laws.curves)[0])
     if laws.resampled is None:
         return Told(value)
-    low, high = np.percentile(of(laws.resampled), _ends())
+    low, high = np.percentile(of(laws.resampled), ENDS)
     return Told(value, float(low), float(high))
 
 
-def _values(curves: Curves, share: Array, budget: float, terms: Terms) -> Array:
-    """The objective under each law (U,)."""
-    return terms.of(curves.predict((share * budget)[None])[:, :, 0])
-
-
-def _fall(curves: Curves, draws: Array, terms: Terms, more: Array) -> Array:
-    """By how much `more` draws (K,) lower the objective under each law (U,)."""
-    before, after = (terms.of(curves.predict(one[None])[:, :, 0]) for one in (draws, draws + more))
-    return before - after
-
-
-def _richer(curves: Curves, draws: Array, terms: Terms, unique: Array) -> Array:
-    """By how much the objective falls where the domains give `unique` draws before they repeat themselves."""
-    before, after = (terms.of(curves.predict(draws[None], one)[:, :, 0]) for one in (curves.unique, unique))
-    return before - after
-
-
-def _ends() -> list[float]:
-    tail = 100 * (1 - COVERED) / 2
-    return [tail, 100 - tail]
+def _objective(curves: Curves, draws: Array, terms: Terms, unique: Array | None = None) -> Array:
+    """The objective after these draws (K,) under each law (U,), of domains that give `unique` draws."""
+    return terms.of(curves.predict(draws[None], unique)[:, :, 0])

@@ -1,12 +1,10 @@
 """Laws as they might be, for plans that are made before there is any run: draws from an assumed prior.
 
-Transfer laws of six domains or so as the synthetic studies have them (`research/laws.md`, section 4): one hub that is
+Transfer laws of six domains or so as studies on made-up laws have them: one hub that is
 worth 0.4 to 0.8 draws to every other domain, one island to which the others are worth a tenth of what they are to the
 rest, up to 0.3 draws among the rest, exponents from 0.2 to 0.75. A simulation under them says how designs compare;
 what the loss will be they do not know.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,8 +37,3 @@ def assumed_laws(count: int, d_ref: float, sets: int, *, seed: int = 0) -> Curve
     bounds = {"E": (0.05, 0.3), "a": (0.1, 0.4), "beta": (0.2, 0.75), "d0": (0.007, 0.04)}
     values = {name: rng.uniform(*ends, (sets, count, 1)) for name, ends in bounds.items()}
     return Curves(FORMS["transfer"], values | {"tau": transfer}, np.eye(count), np.full(count, np.inf), d_ref)
-
-
-def typical(budgets: Sequence[float]) -> float:
-    """The geometric mean of budgets, which laws take for their `d_ref`."""
-    return float(np.exp(np.mean(np.log(budgets))))

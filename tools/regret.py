@@ -22,8 +22,7 @@ from tools.forms import FORMS
 from tools.forms.form import Array, Inputs
 from tools.forms.layout import Layout
 from tools.laws import Curves, Laws
-from tools.observations import Observations, check
-from tools.prior import typical
+from tools.observations import Observations, check, typical
 from tools.solve import Terms, best_shares
 
 HIGH = 90

@@ -22,10 +22,6 @@ class Layout:
         """A name a column, as beta or tau:brain-t1."""
         return [name for one in self.form.local for name in _names(one, domains)]
 
-    def shared_names(self, domains: tuple[str, ...]) -> list[str]:
-        """The same of what is shared."""
-        return [name for one in self.form.shared for name in _names(one, domains)]
-
     def unpack(self, local: Array, shared: Array) -> dict[str, Array]:
         """Natural values by name: (U, T, P) and (U, G) -> (U, T, 1) or (U, T, K), of shared ones (U, 1, ...)."""
         return _unpacked(self.form.local, local, self.count) | _unpacked(self.form.shared, shared[:, None], self.count)

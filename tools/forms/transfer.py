@@ -138,11 +138,8 @@ class Transfer:
             slope = worth * self._growth(values, self._distinct(values, inputs), own) * kept
         return slope + total_slope(values, inputs)[..., None] if self._two else slope
 
-    def effective(self, values: Values, inputs: Inputs, own: Array) -> Array:
-        """Effective draws of each target (U, T, N), or the same of shares where the form is split."""
-        return self._effective(values, self._amounts(values, inputs, own)[0])
-
     def _effective(self, values: Values, amounts: Array) -> Array:
+        """Effective draws of each target (U, T, N), or the same of shares where the form is split."""
         start = values["d0"] if self.offset else _LEAST
         effective: Array = start + (amounts @ values["tau"][..., None])[..., 0]
         return np.maximum(effective, _LEAST) if self.signed else effective
