@@ -16,7 +16,9 @@ import click
 from tools import sections, trial_sections
 from tools.command import command
 from tools.evidence import Evidence, read_evidence
+from tools.explorer import explorer
 from tools.page import page
+from tools.plan import plan_of
 from tools.slices import Slices, read_held_out, read_slices
 
 
@@ -27,13 +29,14 @@ def write_report(
 
     `held_out` is the number of validation volumes of each domain, where known.
     """
-    writer = sections.Writer(folder)
+    writer, plan = sections.Writer(folder), plan_of(evidence)
     parts = [
         sections.seen(slices, writer),
         sections.curves(evidence, writer),
         sections.transfer(evidence, writer),
         sections.graph(evidence, writer),
         sections.shares(evidence, writer),
+        explorer(evidence, plan),
         trial_sections.forecast(evidence, writer),
         trial_sections.result(evidence),
         trial_sections.domains(evidence, held_out),
