@@ -49,8 +49,8 @@ def explorer(evidence: Evidence, plan: Plan) -> Section:
         return Section("explorer", TITLE, paragraph(text))
     lead = paragraph(
         "Move a slider and the mixture is solved again, here in the page, from the fitted laws. The tick on a bar is "
-        "the uniform mixture’s share; the floor is the least that any domain gets. The last row is the mean that is made "
-        "as low as can be, with the plan’s weights and caps where it has any."
+        "the uniform mixture’s share; the floor is the least that any domain gets. The last row is the mean that is "
+        "made as low as can be, with the plan’s weights and caps where it has any."
     )
     low, high = min(evidence.laws.data["budgets"]), max(evidence.laws.data["budgets"])
     caps = [float(cap) if cap < 1 else None for cap in plan.terms.high]

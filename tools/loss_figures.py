@@ -82,7 +82,7 @@ def forecast(trial: Trial, laws: Laws) -> Figure:
         xlabel="predicted loss, ×10⁻³",
         ylabel="measured loss, ×10⁻³",
     )
-    _plain_log(ax)
+    plain_log(ax)
     targets = [ax.plot([], [], "o", color=color, label=name)[0] for name, color in shade.items()]
     kinds = [
         ax.plot([], [], marker, color="#555555", label=strategy.name)[0]
@@ -106,12 +106,12 @@ def _law_line(
     ax.plot(alone[within], 1e3 * line[within], color="#444444", linewidth=1.2, zorder=1)
     ax.set(xscale="log", yscale="log")
     ax.set_title(target, loc="left")
-    _plain_log(ax)
+    plain_log(ax)
 
 
-def _plain_log(ax: Axes) -> None:
+def plain_log(ax: Axes, *, only_x: bool = False) -> None:
     """Ticks at 1, 2 and 5 times a power of ten (fewer over many decades), as plain numbers, thousands as k."""
-    for axis in (ax.xaxis, ax.yaxis):
+    for axis in (ax.xaxis,) if only_x else (ax.xaxis, ax.yaxis):
         low, high = axis.get_view_interval()
         decades = np.log10(high / low)
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3) if decades < 2.6 else (1,)))

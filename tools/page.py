@@ -114,6 +114,6 @@ def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str
 """
 
 
-def percent(part: float | None) -> str:
+def percent(part: float | None, digits: int = 1) -> str:
     """A part as percent, a dash for None."""
-    return "–" if part is None else f"{100 * part:.1f} %"
+    return "–" if part is None else f"{100 * part:.{digits}f} %"

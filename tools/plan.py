@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tools.evidence import Evidence
+from tools.evidence import BASELINE, Evidence
 from tools.forms.form import Array
+from tools.laws import COVERED, Curves
 from tools.solve import Terms, best_shares, terms_of
 
 FLOOR = 0.05
@@ -63,3 +64,44 @@ def by_sample(evidence: Evidence, plan: Plan) -> Array | None:
         return None
     count = min(SAMPLES, len(evidence.laws.samples.local))
     return np.array([best_shares(curves.only([m]), plan.budget, plan.terms)[0] for m in range(count)])
+
+
+def baseline_of(evidence: Evidence) -> tuple[str, Array]:
+    """What the plan is measured against: the trial's proportional mixture, else the uniform one."""
+    given = (
+        next((each for each in evidence.trial.strategies if each.name == BASELINE), None) if evidence.trial else None
+    )
+    if given is not None:
+        return BASELINE, evidence.laws.array(given.shares)
+    return "uniform", np.full(len(evidence.laws.domains), 1 / len(evidence.laws.domains))
+
+
+def means(curves: Curves, plan: Plan, shares: Array, budgets: Sequence[float]) -> Array:
+    """What counts of the predicted losses, of shares (K,) at each budget under each set of curves (U, N)."""
+    losses = curves.predict(np.multiply.outer(np.asarray(budgets, float), shares))  # (U, T, N)
+    return plan.terms.of(losses.swapaxes(1, 2))
+
+
+def gain_interval(evidence: Evidence, plan: Plan) -> tuple[float, float, float] | None:
+    """How much lower the plan's loss is than the baseline's, as a part of it, and the ends of its interval."""
+    if evidence.laws.resampled is None:
+        return None
+    _, other = baseline_of(evidence)
+    shares, budgets = evidence.laws.array(evidence.allocation.shares), [plan.budget]
+    told = [
+        1 - (means(curves, plan, shares, budgets) / means(curves, plan, other, budgets))[:, 0]
+        for curves in (evidence.laws.curves, evidence.laws.resampled)
+    ]
+    tail = 50 * (1 - COVERED)
+    low, high = np.percentile(told[1], [tail, 100 - tail])
+    return float(told[0][0]), float(low), float(high)
+
+
+def same_loss(evidence: Evidence, plan: Plan) -> float | None:
+    """How many times the budget the baseline needs for the plan's loss; None where a thousand times do not do."""
+    _, other = baseline_of(evidence)
+    shares, curves = evidence.laws.array(evidence.allocation.shares), evidence.laws.curves
+    aim = float(means(curves, plan, shares, [plan.budget])[0, 0])
+    ratios = np.geomspace(1e-3, 1e3, 6001)
+    reached = means(curves, plan, other, plan.budget * ratios)[0] <= aim
+    return float(ratios[reached.argmax()]) if reached.any() else None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from tools import sections, trial_sections
+from tools import law_sections, plan_sections, sections, trial_sections
 from tools.command import command
 from tools.evidence import Evidence, read_evidence
 from tools.explorer import explorer
@@ -33,10 +33,19 @@ def write_report(
     parts = [
         sections.seen(slices, writer),
         sections.curves(evidence, writer),
+        law_sections.validation(evidence, writer),
+        law_sections.residuals(evidence, writer),
+        law_sections.intervals(evidence, writer),
+        law_sections.comparison(evidence),
+        law_sections.calibration(evidence),
         sections.transfer(evidence, writer),
         sections.graph(evidence, writer),
         sections.shares(evidence, writer),
+        plan_sections.share_intervals(evidence, plan, writer),
         explorer(evidence, plan),
+        plan_sections.scaling(evidence, plan, writer),
+        plan_sections.budgets(evidence, plan, writer),
+        plan_sections.floors(evidence, plan, writer),
         trial_sections.forecast(evidence, writer),
         trial_sections.result(evidence),
         trial_sections.domains(evidence, held_out),

@@ -1,0 +1,134 @@
+"""The pictures of a report about the plan: losses over budgets, shares over budgets and floors, intervals of shares."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tools.evidence import Evidence
+from tools.figures import PALETTE, STYLE, blank, colors
+from tools.forms.form import Array
+from tools.law_figures import grid, whiskers
+from tools.loss_figures import plain_log
+from tools.plan import Plan, means
+
+BEYOND = "#f3f0e6"
+"""The ground of budgets that no fitted run had."""
+
+
+@matplotlib.rc_context(STYLE)
+def scaling(evidence: Evidence, plan: Plan, rivals: Mapping[str, Array], budgets: Array) -> Figure:
+    """Predicted loss against budget on log scales, a line a strategy: the mean first, then a panel a target."""
+    laws, shade = evidence.laws, colors(evidence.laws.domains)
+    figure, panels = grid(len(laws.targets) + 1)
+    for (name, shares), style in zip(rivals.items(), ("-", "--"), strict=True):
+        losses = laws.predict(np.multiply.outer(budgets, shares))  # (N, T)
+        mean = means(laws.curves, plan, shares, budgets)[0]
+        for ax, line, color in zip(
+            panels, [mean, *losses.T], ["black", *(shade[t] for t in laws.targets)], strict=False
+        ):
+            ax.plot(budgets, 1e3 * line, style, color=color, linewidth=1.5, label=name)
+    _measured(evidence, panels)
+    for title, ax in zip(["mean", *laws.targets], panels, strict=False):
+        ax.set(xscale="log", yscale="log")
+        ax.set_title(title, loc="left")
+        _beyond(ax, evidence, budgets)
+        plain_log(ax)
+    handles = [
+        panels[0].plot([], [], style, color="#444444", label=name)[0]
+        for name, style in zip(rivals, ("-", "--"), strict=True)
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=2)
+    figure.supxlabel("budget, draws", fontsize=9.5)
+    figure.supylabel("predicted loss, ×10⁻³", fontsize=9.5)
+    return figure
+
+
+def _measured(evidence: Evidence, panels: Sequence[Axes]) -> None:
+    """What a trial measured for the strategies that have lines, full for the plan, open for the baseline."""
+    trial = evidence.trial
+    for strategy in trial.strategies if trial else []:
+        if trial and strategy.name in (evidence.allocation.strategy, "proportional"):
+            face = "white" if strategy.name == "proportional" else "#444444"
+            losses = [
+                strategy.measured_loss(target) for target in evidence.laws.targets if target in strategy.predicted
+            ]
+            shown = [strategy.loss, *losses] if len(losses) == len(evidence.laws.targets) else [strategy.loss]
+            for ax, loss in zip(panels, shown, strict=False):
+                ax.plot(trial.budget, 1e3 * loss, "o", color="#444444", markerfacecolor=face, markersize=4.5, zorder=3)
+
+
+@matplotlib.rc_context(STYLE)
+def budgets(evidence: Evidence, plan: Plan, at: Array, shares: Array) -> Figure:
+    """Shares against budget (N,), (N, K), with the ground shaded where no run was fitted."""
+    figure = blank(3.6)
+    ax = figure.subplots()
+    _shares(ax, evidence, at, shares)
+    ax.set(xscale="log", xlabel="budget, draws", ylabel="share, %")
+    _beyond(ax, evidence, at, text="beyond the runs")
+    ax.axvline(plan.budget, color="#777777", linewidth=1, linestyle=":")
+    plain_log(ax, only_x=True)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def floors(evidence: Evidence, plan: Plan, at: Array, shares: Array) -> Figure:
+    """Against the floor: the shares, what it costs in the mean, and each target's loss beside that without a floor."""
+    laws = evidence.laws
+    figure = blank(7.0)
+    top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(1.2, 0.8, 1.2))
+    _shares(top, evidence, 100 * at, shares)
+    losses = laws.predict(shares * plan.budget)  # (N, T)
+    mean = plan.terms.of(losses)
+    middle.plot(100 * at, 1e3 * mean, color="black", linewidth=1.5)
+    for column, target in enumerate(laws.targets):
+        bottom.plot(100 * at, 100 * (losses[:, column] / losses[0, column] - 1), **_line(laws.domains, target))
+    bottom.axhline(0, color="#777777", linewidth=0.8)
+    top.set(ylabel="share, %")
+    middle.set(ylabel="mean loss, ×10⁻³")
+    bottom.set(ylabel="loss against\nno floor, %", xlabel="floor, %")
+    for ax in (top, middle, bottom):
+        ax.axvline(100 * plan.floor, color="#777777", linewidth=1, linestyle=":")
+    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def share_intervals(domains: Sequence[str], shares: Array, ends: Array, rivals: tuple[str, Array]) -> Figure:
+    """The plan's share of each domain with its interval (K, 2), a tick at the baseline's."""
+    figure = blank(0.32 * len(domains) + 1.1)
+    ax = figure.subplots()
+    rows = np.arange(len(domains))
+    whiskers(ax, rows, 100 * shares, 100 * ends)
+    ax.plot(100 * rivals[1], rows, "|", color="#B8530A", markersize=11, markeredgewidth=2, label=rivals[0])
+    ax.plot([], [], "o-", color="#0072B2", markersize=4.5, label="plan, with its interval")
+    ax.set_yticks(rows, domains)
+    ax.set_ylim(len(domains) - 0.5, -0.5)
+    ax.set(xlabel="share of all draws, %")
+    ax.set_xlim(left=0)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def _shares(ax: Axes, evidence: Evidence, at: Array, shares: Array) -> None:
+    for column, domain in enumerate(evidence.laws.domains):
+        ax.plot(at, 100 * shares[:, column], label=domain, **_line(evidence.laws.domains, domain))
+
+
+def _line(domains: Sequence[str], name: str) -> dict[str, Any]:
+    """A domain's colour; dashes where there are more domains than colours."""
+    dashes = ("-", "--", "-.", ":")[domains.index(name) // len(PALETTE) % 4]
+    return {"color": colors(domains)[name], "linestyle": dashes, "linewidth": 1.6}
+
+
+def _beyond(ax: Axes, evidence: Evidence, at: Array, *, text: str = "") -> None:
+    """Shade the budgets above the largest that was fitted."""
+    largest = max(evidence.laws.data["budgets"])
+    ax.axvspan(largest, at[-1], color=BEYOND, zorder=0, linewidth=0)
+    ax.set_xlim(at[0], at[-1])
+    if text:
+        ax.text(1.08 * largest, 0.98, text, transform=ax.get_xaxis_transform(), va="top", fontsize=8.5, color="#555555")
