@@ -4,6 +4,7 @@ from mixio.allocation import Allocation
 from tests.truths import DOMAINS, planted, runs_under
 from tools.evidence import Evidence, Strategy, Trial
 from tools.fitting import fit_laws
+from tools.laws import Laws
 from tools.runlog import Run
 from tools.solve import solve
 
@@ -12,6 +13,7 @@ FITTED = 2048
 """The largest budget that is fitted; the runs of 4096 are held out."""
 
 
+@cache
 def evidence_of(*, form: str = "transfer", samples: int = 0, noise: float = 0.03, trial: bool = False) -> Evidence:
     """54 runs of a planted truth, those of the three smaller budgets fitted, and a plan at twice the largest."""
     runs = runs_under(planted(0), noise=noise)
@@ -26,7 +28,7 @@ def evidence_of(*, form: str = "transfer", samples: int = 0, noise: float = 0.03
     return Evidence(runs, [], {}, laws, plan, given)
 
 
-def _strategy(name: str, shares: dict[str, float], runs: list[Run], laws) -> Strategy:
+def _strategy(name: str, shares: dict[str, float], runs: list[Run], laws: Laws) -> Strategy:
     truth = planted(0)
     predicted, true = (
         dict(zip(law.targets, law.predict(law.array(shares) * BUDGET).tolist(), strict=True)) for law in (laws, truth)

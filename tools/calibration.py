@@ -22,7 +22,7 @@ _LEAST = 1e-9
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What laws said of N runs and what they gave, `predicted` and `measured` (N, T), the latter NaN where there is none."""
+    """What laws said of N runs and what they gave, both (N, T); `measured` is NaN where there is none."""
 
     predicted: Array
     measured: Array
@@ -66,7 +66,7 @@ def draws_of(laws: Laws, runs: Sequence[Run]) -> Array:
 
 
 def noise_of(laws: Laws) -> Array | None:
-    """Deviation of log losses around the law of each target (T,), allowing for what was fitted; None if not recorded."""
+    """Deviation of log losses around the law of each target (T,), given what was fitted; None if not recorded."""
     told = [law.diagnostics for law in laws.targets.values()]
     if not all("noise" in each and "n" in each for each in told):
         return None

@@ -51,15 +51,12 @@ def residuals(evidence: Evidence, writer: Writer) -> Section:
     """What the laws leave unexplained."""
     caption = (
         "How far each measured loss lies above its prediction. The grey band is twice the scatter of the fitted runs. "
-        "Dots that bend away from the line at one end mean that the form is wrong there, in the direction of the larger "
-        "budgets on the left; a single dot far off is a run gone astray. Open dots were not fitted."
+        "Large budgets are on the left: where dots bend away from the line there, the form is wrong just where it is "
+        "needed. A single dot far off is a run gone astray. Open dots were not fitted."
     )
-    body = writer.picture(
-        "residuals",
-        law_figures.residuals(evidence),
-        alt="Residuals against predicted loss, by domain.",
-        caption=caption,
-    )
+    figure = law_figures.residuals(evidence)
+    alt = "How far measured losses lie above predicted ones, in percent, against the predicted loss, by domain."
+    body = writer.picture("residuals", figure, alt=alt, caption=caption)
     astray = sorted({run for law in evidence.laws.targets.values() for run in law.diagnostics.get("astray", [])})
     text = f"Runs gone astray, which count little in the fit: {', '.join(astray)}." if astray else "No run went astray."
     return Section("residuals", "What the laws leave over", body + paragraph(text))
@@ -103,7 +100,7 @@ def _shared(laws: Laws) -> str:
 
 
 def _spread(value: float, ends: Sequence[float], unit: str) -> str:
-    return f"{told(value, unit)} ({told(ends[0], unit)} to {told(ends[1], unit)})"
+    return f"{told(value, unit)} ({told(ends[0], unit)}–{told(ends[1], unit)})"
 
 
 def comparison(evidence: Evidence) -> Section:
@@ -111,12 +108,12 @@ def comparison(evidence: Evidence) -> Section:
     title, found = "Which form of law", evidence.laws.provenance.get("comparison")
     if not found:
         text = (
-            f"The form {evidence.laws.form} was given, not chosen: {FORMS[evidence.laws.form].title}. Compare all forms "
-            "on held-out runs with python -m tools.fit_laws RUNS --compare."
+            f"The form {evidence.laws.form} was given, not chosen: {FORMS[evidence.laws.form].title}. Compare all "
+            "forms on held-out runs with python -m tools.fit_laws RUNS --compare."
         )
         return Section("comparison", title, paragraph(text))
     entries = found["entries"]
-    header = ["form", "parameters", "larger budget", "other mixtures", "error", "worse than the best"]
+    header = ["form", "parameters", "larger budget, %", "other mixtures, %", "error, %", "above the best, %"]
     rows = [_compared(each, found["chosen"]) for each in entries if each.get("error") is not None]
     refused = [f"{each['form']}: {each['refused']}" for each in entries if each.get("refused")]
     note = (
@@ -129,10 +126,10 @@ def comparison(evidence: Evidence) -> Section:
 
 
 def _compared(entry: Mapping[str, Any], chosen: str) -> list[str]:
-    parts = [percent(entry[name], 2) for name in ("budget_error", "mixture_error", "error")]
+    parts = [entry[name] for name in ("budget_error", "mixture_error", "error")]
     name = entry["form"] + (" ← chosen" if entry["form"] == chosen else "")
-    worse = f"{100 * entry['worse']:.2f} ± {100 * entry['doubt']:.2f} %"
-    return [name, f"{entry['parameters']:.4g}", *parts, worse]
+    errors = ["–" if part is None else f"{100 * part:.2f}" for part in parts]
+    return [name, f"{entry['parameters']:.3g}", *errors, f"{100 * entry['worse']:.2f} ± {100 * entry['doubt']:.2f}"]
 
 
 def calibration(evidence: Evidence) -> Section:
@@ -146,9 +143,9 @@ def calibration(evidence: Evidence) -> Section:
         if place is not None:
             rows.append([name, str(len(place)), *(percent(part) for part in coverage(place))])
     note = (
-        "What part of the measured losses lies inside the predicted intervals, from the bootstrap and the scatter of runs "
-        "around the law. Calibrated laws give the percentage at the head of the column. Fitted runs test the scatter "
-        "alone, as the law followed them; held-out runs are the test."
+        "What part of the measured losses lies inside the predicted intervals, from the bootstrap and the scatter of "
+        "runs around the law. Calibrated laws give the percentage at the head of the column. Fitted runs test the "
+        "scatter alone, as the law followed them; held-out runs are the test."
     )
     if not evidence.unseen:
         note += " There are none here: fit with --max-draws to keep the largest runs."

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from tools.evidence import Evidence, Trial
@@ -110,11 +110,14 @@ def _law_line(
 
 
 def plain_log(ax: Axes, *, only_x: bool = False) -> None:
-    """Ticks at 1, 2 and 5 times a power of ten (fewer over many decades), as plain numbers, thousands as k."""
+    """Ticks at 1, 2 and 5 times a power of ten (fewer over many decades), or a few round ones over less than a factor
+    of three, as plain numbers, thousands as k.
+    """
     for axis in (ax.xaxis,) if only_x else (ax.xaxis, ax.yaxis):
         low, high = axis.get_view_interval()
         decades = np.log10(high / low)
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3) if decades < 2.6 else (1,)))
+        steps = (1, 2, 5) if decades < 1.6 else (1, 3) if decades < 2.6 else (1,)
+        axis.set_major_locator(LogLocator(subs=steps) if decades > 0.48 else MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
 

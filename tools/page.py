@@ -36,7 +36,7 @@ th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; }
 .slide, .bars li { display: grid; gap: .8rem; align-items: center; }
-.slide { grid-template-columns: 4rem minmax(0, 1fr) 8.5rem; margin: .4rem 0; }
+.slide { grid-template-columns: 4rem minmax(0, 1fr) 7.5rem; margin: .4rem 0; }
 .slide input { width: 100%; accent-color: var(--accent); }
 output { font-variant-numeric: tabular-nums; text-align: right; }
 .note { color: var(--soft); }
@@ -48,6 +48,8 @@ output { font-variant-numeric: tabular-nums; text-align: right; }
 .track i { display: block; height: 100%; background: var(--accent); border-radius: 3px; }
 .track b { position: absolute; top: -.15rem; bottom: -.15rem; width: 2px; background: var(--ink); }
 button { font: inherit; padding: .3rem .8rem; }
+a { color: var(--accent); }
+nav ul { columns: 16rem; padding-left: 1.2rem; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }
 """
 
@@ -106,12 +108,19 @@ def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str
 <main>
 <h1>{escape(title)}</h1>
 {paragraph(lead)}
+{_contents(sections)}
 {parts}
 </main>
 <footer>{paragraph(footer)}</footer>
 </body>
 </html>
 """
+
+
+def _contents(sections: Sequence[Section]) -> str:
+    """Links to the sections."""
+    links = "".join(f'<li><a href="#{each.anchor}">{escape(each.title)}</a></li>' for each in sections)
+    return f"<nav><details><summary>Contents</summary><ul>{links}</ul></details></nav>"
 
 
 def percent(part: float | None, digits: int = 1) -> str:

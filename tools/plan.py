@@ -68,11 +68,9 @@ def by_sample(evidence: Evidence, plan: Plan) -> Array | None:
 
 def baseline_of(evidence: Evidence) -> tuple[str, Array]:
     """What the plan is measured against: the trial's proportional mixture, else the uniform one."""
-    given = (
-        next((each for each in evidence.trial.strategies if each.name == BASELINE), None) if evidence.trial else None
-    )
-    if given is not None:
-        return BASELINE, evidence.laws.array(given.shares)
+    for strategy in evidence.trial.strategies if evidence.trial else []:
+        if strategy.name == BASELINE:
+            return BASELINE, evidence.laws.array(strategy.shares)
     return "uniform", np.full(len(evidence.laws.domains), 1 / len(evidence.laws.domains))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tools.evidence import Evidence
+from tools.evidence import BASELINE, Evidence
 from tools.figures import PALETTE, STYLE, blank, colors
 from tools.forms.form import Array
 from tools.law_figures import grid, whiskers
@@ -27,9 +27,7 @@ def scaling(evidence: Evidence, plan: Plan, rivals: Mapping[str, Array], budgets
     for (name, shares), style in zip(rivals.items(), ("-", "--"), strict=True):
         losses = laws.predict(np.multiply.outer(budgets, shares))  # (N, T)
         mean = means(laws.curves, plan, shares, budgets)[0]
-        for ax, line, color in zip(
-            panels, [mean, *losses.T], ["black", *(shade[t] for t in laws.targets)], strict=False
-        ):
+        for ax, line, color in zip(panels, [mean, *losses.T], ["black", *map(shade.get, laws.targets)], strict=False):
             ax.plot(budgets, 1e3 * line, style, color=color, linewidth=1.5, label=name)
     _measured(evidence, panels)
     for title, ax in zip(["mean", *laws.targets], panels, strict=False):
@@ -37,10 +35,8 @@ def scaling(evidence: Evidence, plan: Plan, rivals: Mapping[str, Array], budgets
         ax.set_title(title, loc="left")
         _beyond(ax, evidence, budgets)
         plain_log(ax)
-    handles = [
-        panels[0].plot([], [], style, color="#444444", label=name)[0]
-        for name, style in zip(rivals, ("-", "--"), strict=True)
-    ]
+    styles = zip(rivals, ("-", "--"), strict=True)
+    handles = [panels[0].plot([], [], style, color="#444444", label=name)[0] for name, style in styles]
     figure.legend(handles=handles, loc="outside upper center", ncols=2)
     figure.supxlabel("budget, draws", fontsize=9.5)
     figure.supylabel("predicted loss, ×10⁻³", fontsize=9.5)
@@ -49,16 +45,15 @@ def scaling(evidence: Evidence, plan: Plan, rivals: Mapping[str, Array], budgets
 
 def _measured(evidence: Evidence, panels: Sequence[Axes]) -> None:
     """What a trial measured for the strategies that have lines, full for the plan, open for the baseline."""
-    trial = evidence.trial
-    for strategy in trial.strategies if trial else []:
-        if trial and strategy.name in (evidence.allocation.strategy, "proportional"):
-            face = "white" if strategy.name == "proportional" else "#444444"
-            losses = [
-                strategy.measured_loss(target) for target in evidence.laws.targets if target in strategy.predicted
-            ]
-            shown = [strategy.loss, *losses] if len(losses) == len(evidence.laws.targets) else [strategy.loss]
-            for ax, loss in zip(panels, shown, strict=False):
-                ax.plot(trial.budget, 1e3 * loss, "o", color="#444444", markerfacecolor=face, markersize=4.5, zorder=3)
+    targets = evidence.laws.targets
+    for strategy in evidence.trial.strategies if evidence.trial else []:
+        if strategy.name in (evidence.allocation.strategy, BASELINE) and set(targets) == set(strategy.predicted):
+            face = "white" if strategy.name == BASELINE else "#444444"
+            losses = [strategy.loss, *map(strategy.measured_loss, targets)]
+            for ax, loss in zip(panels, losses, strict=False):
+                ax.plot(
+                    evidence.budget, 1e3 * loss, "o", color="#444444", markerfacecolor=face, markersize=4.5, zorder=3
+                )
 
 
 @matplotlib.rc_context(STYLE)

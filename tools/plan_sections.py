@@ -63,16 +63,14 @@ def scaling(evidence: Evidence, plan: Plan, writer: Writer) -> Section:
         caption="Predicted losses over budgets, both axes in logarithms; shaded, budgets beyond the fitted runs."
         + (" Dots were measured, full for the plan, open for the baseline." if evidence.trial else ""),
     )
-    rows = [
-        [label, *(f"{_exponent(lines, at, max(laws.data['budgets'])):.3f}" for lines in pair)]
-        for label, pair in _lines(evidence, plan, list(rivals.values()), at).items()
-    ]
+    lines, largest = _lines(evidence, plan, list(rivals.values()), at), max(laws.data["budgets"])
+    rows = [[label, *(f"{exponent(one, at, largest):.3f}" for one in pair)] for label, pair in lines.items()]
     ratio = same_loss(evidence, plan)
     needed = "more than a thousand times" if ratio is None else f"{ratio:.2f} times"
     note = (
-        "The table has the exponents at the largest fitted budget: by how many percent a loss falls for one percent more "
-        f"draws. For the loss that the plan is predicted to reach at {plan.budget:,.0f} draws, the {name} mixture needs "
-        f"{needed} as many."
+        "The table has the exponents at the largest fitted budget: by how many percent a loss falls for one percent "
+        f"more draws. For the loss that the plan is predicted to reach at {plan.budget:,.0f} draws, the {name} mixture "
+        f"needs {needed} as many."
     )
     return Section("scaling", "Losses as budgets grow", body + table(["exponent", *rivals], rows) + paragraph(note))
 
@@ -84,7 +82,8 @@ def _lines(evidence: Evidence, plan: Plan, rivals: Sequence[Array], at: Array) -
     return found | {name: [each[:, row] for each in losses] for row, name in enumerate(evidence.laws.targets)}
 
 
-def _exponent(losses: Array, at: Array, budget: float) -> float:
+def exponent(losses: Array, at: Array, budget: float) -> float:
+    """By what power of the budget losses (N,) at these budgets fall, at one of them."""
     return float(-np.interp(np.log(budget), np.log(at), np.gradient(np.log(losses), np.log(at))))
 
 
@@ -104,8 +103,8 @@ def budgets(evidence: Evidence, plan: Plan, writer: Writer) -> Section:
         "budgets",
         plan_figures.budgets(evidence, plan, at, shares),
         alt=text,
-        caption=f"The best shares at each budget, under a floor of {percent(plan.floor)}; shaded, budgets beyond the fitted "
-        "runs, where the law is extrapolated. The dotted line is the plan’s budget.",
+        caption=f"The best shares at each budget, under a floor of {percent(plan.floor)}; shaded, budgets beyond the "
+        "fitted runs, where the law is extrapolated. The dotted line is the plan’s budget.",
     )
     return Section("budgets", "The best shares at other budgets", body + paragraph(text))
 
@@ -119,10 +118,11 @@ def floors(evidence: Evidence, plan: Plan, writer: Writer) -> Section:
     body = writer.picture(
         "floors",
         plan_figures.floors(evidence, plan, at, shares),
-        alt=f"Shares and losses for floors from 0 to {percent(plan.highest)}; the largest costs "
-        f"{percent(float(mean[-1] / mean[0] - 1))} of the mean loss.",
-        caption=f"The mixture solved again under each floor, at {plan.budget:,.0f} draws. Top: shares. Middle: the mean loss "
-        "that is predicted. Bottom: each domain’s loss beside that without a floor. The dotted line is the plan’s floor.",
+        alt=f"Shares and losses for floors from 0 to {percent(plan.highest)}; the largest "
+        f"raises the mean loss by {percent(float(mean[-1] / mean[0] - 1))}.",
+        caption=f"The mixture solved again under each floor, at {plan.budget:,.0f} draws. Top: shares. Middle: the "
+        "predicted mean loss. Bottom: each domain’s loss beside that without a floor. The dotted line is the plan’s "
+        "floor.",
     )
     rows = [
         [
@@ -135,8 +135,8 @@ def floors(evidence: Evidence, plan: Plan, writer: Writer) -> Section:
         ]
         for row in range(0, FLOORS, 2)
     ]
-    header = ["floor", "mean loss, ×10⁻³", "cost", "largest share", "best domain", "worst domain"]
-    note = "Cost, best and worst domain: changes of the mean and of single domains’ losses from those without a floor."
+    header = ["floor", "mean loss, ×10⁻³", "cost", "largest share", "least raised", "most raised"]
+    note = "Cost: how much it raises the mean loss. The last columns: how much it raises single domains’ losses."
     return Section("floors", "What a floor costs", body + table(header, rows) + paragraph(note))
 
 
