@@ -1,5 +1,7 @@
 """A report's evidence from planted laws, for the tests of its parts: fits of noisy runs, a plan, a trial."""
 
+from functools import cache
+
 from mixio.allocation import Allocation
 from tests.truths import DOMAINS, planted, runs_under
 from tools.evidence import Evidence, Strategy, Trial
@@ -15,7 +17,7 @@ FITTED = 2048
 
 @cache
 def evidence_of(*, form: str = "transfer", samples: int = 0, noise: float = 0.03, trial: bool = False) -> Evidence:
-    """54 runs of a planted truth, those of the three smaller budgets fitted, and a plan at twice the largest."""
+    """54 runs of a planted truth, those of the three smaller budgets fitted, and a plan at four times the largest."""
     runs = runs_under(planted(0), noise=noise)
     laws = fit_laws([run for run in runs if run.total < FITTED * 1.01], form=form, samples=samples)
     shares = solve(laws, BUDGET).shares
