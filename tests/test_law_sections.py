@@ -82,7 +82,7 @@ def test_a_comparison_names_the_chosen_form_and_the_refused(evidence: Evidence) 
         }
     }
     html = law_sections.comparison(replace(evidence, laws=replace(evidence.laws, provenance=told))).body
-    assert cells(html, "transfer ← chosen") == ["9", "3.00", "2.00", "2.50", "0.10 ± 0.20"]
+    assert cells(html, "transfer ← chosen") == ["2.50", "0.10 ± 0.20", "3.00", "2.00", "9"]
     assert "Not fitted: additive: &lt;too few&gt; runs" in html
 
 

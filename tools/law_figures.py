@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from tools.calibration import Outcomes, noise_of, outcomes
 from tools.evidence import Evidence
-from tools.figures import STYLE, blank, colors
+from tools.figures import STYLE, blank, colors, legend_columns, legend_height
 from tools.forms.form import Array
 from tools.laws import Laws
 from tools.loss_figures import plain_log
@@ -19,7 +19,7 @@ from tools.loss_figures import plain_log
 def validation(evidence: Evidence) -> Figure:
     """Measured against predicted loss of every run on log scales: full dots were fitted, open ones were not."""
     laws, shade = evidence.laws, colors(evidence.laws.domains)
-    figure = blank(4.8)
+    figure = blank(4.44 + legend_height(laws.domains))
     ax = figure.subplots()
     parts = [(outcomes(laws, runs), full) for runs, full in ((evidence.fitted, True), (evidence.unseen, False)) if runs]
     for found, full in parts:
@@ -46,7 +46,7 @@ def validation(evidence: Evidence) -> Figure:
         ax.plot([], [], "o", color="#555555", markerfacecolor=face, label=label)[0]
         for face, label in (("#555555", "fitted"), ("white", "held out"))
     ]
-    figure.legend(handles=targets, loc="outside upper center", ncols=3)
+    figure.legend(handles=targets, loc="outside upper center", ncols=legend_columns(laws.domains))
     figure.legend(handles=kinds, loc="outside lower center", ncols=2)
     return figure
 

@@ -113,7 +113,7 @@ def comparison(evidence: Evidence) -> Section:
         )
         return Section("comparison", title, paragraph(text))
     entries = found["entries"]
-    header = ["form", "parameters", "larger budget, %", "other mixtures, %", "error, %", "above the best, %"]
+    header = ["form", "error, %", "above the best, %", "larger budget, %", "other mixtures, %", "parameters"]
     rows = [_compared(each, found["chosen"]) for each in entries if each.get("error") is not None]
     refused = [f"{each['form']}: {each['refused']}" for each in entries if each.get("refused")]
     note = (
@@ -126,10 +126,11 @@ def comparison(evidence: Evidence) -> Section:
 
 
 def _compared(entry: Mapping[str, Any], chosen: str) -> list[str]:
-    parts = [entry[name] for name in ("budget_error", "mixture_error", "error")]
+    parts = [entry[name] for name in ("error", "budget_error", "mixture_error")]
     name = entry["form"] + (" ← chosen" if entry["form"] == chosen else "")
-    errors = ["–" if part is None else f"{100 * part:.2f}" for part in parts]
-    return [name, f"{entry['parameters']:.3g}", *errors, f"{100 * entry['worse']:.2f} ± {100 * entry['doubt']:.2f}"]
+    error, *both = ["–" if part is None else f"{100 * part:.2f}" for part in parts]
+    worse = f"{100 * entry['worse']:.2f} ± {100 * entry['doubt']:.2f}"
+    return [name, error, worse, *both, f"{entry['parameters']:.3g}"]
 
 
 def calibration(evidence: Evidence) -> Section:

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from tools.evidence import Evidence, Trial
-from tools.figures import MARKERS, STYLE, blank, colors
+from tools.figures import MARKERS, STYLE, blank, colors, legend_columns
 from tools.laws import Laws
 
 
@@ -88,7 +88,7 @@ def forecast(trial: Trial, laws: Laws) -> Figure:
         ax.plot([], [], marker, color="#555555", label=strategy.name)[0]
         for marker, strategy in zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True)
     ]
-    figure.legend(handles=targets, loc="outside upper center", ncols=3)
+    figure.legend(handles=targets, loc="outside upper center", ncols=legend_columns(laws.domains))
     figure.legend(handles=kinds, loc="outside lower center", ncols=2, handletextpad=0.2)
     return figure
 
@@ -111,13 +111,13 @@ def _law_line(
 
 def plain_log(ax: Axes, *, only_x: bool = False) -> None:
     """Ticks at 1, 2 and 5 times a power of ten (fewer over many decades), or a few round ones over less than a factor
-    of three, as plain numbers, thousands as k.
+    of five, as plain numbers, thousands as k.
     """
     for axis in (ax.xaxis,) if only_x else (ax.xaxis, ax.yaxis):
         low, high = axis.get_view_interval()
         decades = np.log10(high / low)
         steps = (1, 2, 5) if decades < 1.6 else (1, 3) if decades < 2.6 else (1,)
-        axis.set_major_locator(LogLocator(subs=steps) if decades > 0.48 else MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.set_major_locator(LogLocator(subs=steps) if decades > 0.7 else MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tools.evidence import BASELINE, Evidence
-from tools.figures import PALETTE, STYLE, blank, colors
+from tools.figures import PALETTE, STYLE, blank, colors, legend_columns, legend_height
 from tools.forms.form import Array
 from tools.law_figures import grid, whiskers
 from tools.loss_figures import plain_log
@@ -59,14 +59,16 @@ def _measured(evidence: Evidence, panels: Sequence[Axes]) -> None:
 @matplotlib.rc_context(STYLE)
 def budgets(evidence: Evidence, plan: Plan, at: Array, shares: Array) -> Figure:
     """Shares against budget (N,), (N, K), with the ground shaded where no run was fitted."""
-    figure = blank(3.6)
+    figure = blank(3.24 + legend_height(evidence.laws.domains))
     ax = figure.subplots()
     _shares(ax, evidence, at, shares)
     ax.set(xscale="log", xlabel="budget, draws", ylabel="share, %")
     _beyond(ax, evidence, at, text="beyond the runs")
     ax.axvline(plan.budget, color="#777777", linewidth=1, linestyle=":")
     plain_log(ax, only_x=True)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(
+        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=legend_columns(evidence.laws.domains)
+    )
     return figure
 
 
@@ -74,7 +76,7 @@ def budgets(evidence: Evidence, plan: Plan, at: Array, shares: Array) -> Figure:
 def floors(evidence: Evidence, plan: Plan, at: Array, shares: Array) -> Figure:
     """Against the floor: the shares, what it costs in the mean, and each target's loss beside that without a floor."""
     laws = evidence.laws
-    figure = blank(7.0)
+    figure = blank(6.64 + legend_height(laws.domains))
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=(1.2, 0.8, 1.2))
     _shares(top, evidence, 100 * at, shares)
     losses = laws.predict(shares * plan.budget)  # (N, T)
@@ -88,7 +90,7 @@ def floors(evidence: Evidence, plan: Plan, at: Array, shares: Array) -> Figure:
     bottom.set(ylabel="loss against\nno floor, %", xlabel="floor, %")
     for ax in (top, middle, bottom):
         ax.axvline(100 * plan.floor, color="#777777", linewidth=1, linestyle=":")
-    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=legend_columns(laws.domains))
     return figure
 
 
