@@ -203,3 +203,20 @@ def test_a_form_that_the_formula_does_not_hold_is_said_to_have_no_sliders(monkey
     evidence = evidence_of()
     body = explorer(evidence, plan_of(evidence)).body
     assert body == "<p>Not shown: laws of the form transfer are solved by tools.allocate alone.</p>"
+
+
+def test_a_slider_moves_by_the_keyboard(page: Browser) -> None:
+    page.value("document.getElementById('explorer-floor').focus()  || true")
+    for kind in ("keyDown", "keyUp"):
+        page.call("Input.dispatchKeyEvent", type=kind, key="Home", code="Home", windowsVirtualKeyCode=36)
+    page.call("Runtime.evaluate", expression=NEXT_FRAME, awaitPromise=True)
+    assert page.value(TEXTS.format("floor-value")) == ["0.0 %"]
+
+
+def test_without_scripts_the_rest_is_there_and_a_sentence_says_what_is_not(browser: Browser, report: Path) -> None:
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    browser.open(report, width=400)
+    browser.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert browser.value("document.getElementById('explorer-panel').hidden")
+    assert browser.value("document.querySelector('noscript').innerText").startswith("The sliders need JavaScript")
+    assert browser.value("[...document.images].every(image => image.naturalWidth > 0)")
