@@ -220,3 +220,10 @@ def test_without_scripts_the_rest_is_there_and_a_sentence_says_what_is_not(brows
     assert browser.value("document.getElementById('explorer-panel').hidden")
     assert browser.value("document.querySelector('noscript').innerText").startswith("The sliders need JavaScript")
     assert browser.value("[...document.images].every(image => image.naturalWidth > 0)")
+
+
+def test_a_plan_for_the_largest_loss_has_no_sliders() -> None:
+    evidence = evidence_of()
+    plan = Allocation(evidence.allocation.shares, BUDGET, "minimax", {"minimax": True})
+    section = explorer(replace(evidence, allocation=plan), plan_of(replace(evidence, allocation=plan)))
+    assert section.body.startswith("<p>Not shown: the plan makes the largest loss small")

@@ -76,3 +76,14 @@ def test_the_baseline_reaches_the_plans_loss_with_so_many_times_the_draws(eviden
     shares, even = evidence.laws.array(evidence.allocation.shares), np.full(6, 1 / 6)
     aim = means(evidence.laws.curves, plan, shares, [BUDGET])[0, 0]
     assert means(evidence.laws.curves, plan, even, [ratio * BUDGET])[0, 0] == pytest.approx(aim, rel=1e-3)
+
+
+def test_a_mean_that_weighs_one_target_is_its_loss(evidence: Evidence) -> None:
+    plan = plan_of(with_terms(evidence, weights={"brain-t1": 3}))
+    even = np.full(6, 1 / 6)
+    expected = evidence.laws.predict(even * 2000)[2]
+    assert means(evidence.laws.curves, plan, even, [2000])[0].tolist() == pytest.approx([expected])
+    worst = plan_of(with_terms(evidence, minimax=True))
+    assert means(evidence.laws.curves, worst, even, [2000])[0, 0] == pytest.approx(
+        evidence.laws.predict(even * 2000).max()
+    )

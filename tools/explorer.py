@@ -47,6 +47,11 @@ def explorer(evidence: Evidence, plan: Plan) -> Section:
     if laws is None:
         text = f"Not shown: laws of the form {evidence.laws.form} are solved by tools.allocate alone."
         return Section("explorer", TITLE, paragraph(text))
+    if plan.terms.minimax:
+        text = (
+            "Not shown: the plan makes the largest loss small, and the page solves for means alone. Use tools.allocate."
+        )
+        return Section("explorer", TITLE, paragraph(text))
     lead = paragraph(
         "Move a slider and the mixture is solved again, here in the page, from the fitted laws. The tick on a bar is "
         "the uniform mixture’s share; the floor is the least that any domain gets. The last row is the mean that is "

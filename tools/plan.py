@@ -1,10 +1,10 @@
 """The plan of a report solved again: at other budgets and floors, and under the laws of a bootstrap.
 
-The allocation's provenance says what it was solved with (floor, weights, caps), as tools.allocate writes it; one
-without counts every target alike, with a floor of 5 %, or the whole of an equal share where that is less.
+The allocation's provenance says what it was solved with (floor, weights, caps, minimax), as tools.allocate writes it;
+one without counts every target alike, with a floor of 5 %, or the whole of an equal share where that is less.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,21 +38,22 @@ class Plan:
 
 def plan_of(evidence: Evidence) -> Plan:
     """What the allocation was solved for."""
-    told: dict[str, Any] = evidence.allocation.provenance or {}
+    told: Mapping[str, Any] = evidence.allocation.provenance or {}
     caps, count = told.get("caps") or {}, len(evidence.laws.domains)
     highest = min([1 / count, *caps.values()])
     floor = told.get("floor")
     floor = min(FLOOR if floor is None else float(floor), highest)
-    terms = terms_of(evidence.laws, floor=floor, weights=told.get("weights"), caps=caps)
+    minimax = bool(told.get("minimax"))
+    terms = terms_of(evidence.laws, floor=floor, weights=told.get("weights"), caps=caps, minimax=minimax)
     return Plan(evidence.budget, floor, highest, terms)
 
 
-def by_budget(evidence: Evidence, plan: Plan, budgets: Sequence[float]) -> Array:
+def by_budget(evidence: Evidence, plan: Plan, budgets: Sequence[float] | Array) -> Array:
     """The best shares at each budget (N, K)."""
     return np.array([best_shares(evidence.laws.curves, budget, plan.terms)[0] for budget in budgets])
 
 
-def by_floor(evidence: Evidence, plan: Plan, floors: Sequence[float]) -> Array:
+def by_floor(evidence: Evidence, plan: Plan, floors: Sequence[float] | Array) -> Array:
     """The best shares under each floor (N, K)."""
     return np.array([best_shares(evidence.laws.curves, plan.budget, plan.at(floor))[0] for floor in floors])
 
@@ -74,7 +75,7 @@ def baseline_of(evidence: Evidence) -> tuple[str, Array]:
     return "uniform", np.full(len(evidence.laws.domains), 1 / len(evidence.laws.domains))
 
 
-def means(curves: Curves, plan: Plan, shares: Array, budgets: Sequence[float]) -> Array:
+def means(curves: Curves, plan: Plan, shares: Array, budgets: Sequence[float] | Array) -> Array:
     """What counts of the predicted losses, of shares (K,) at each budget under each set of curves (U, N)."""
     losses = curves.predict(np.multiply.outer(np.asarray(budgets, float), shares))  # (U, T, N)
     return plan.terms.of(losses.swapaxes(1, 2))

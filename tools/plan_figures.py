@@ -29,7 +29,7 @@ def scaling(evidence: Evidence, plan: Plan, rivals: Mapping[str, Array], budgets
         mean = means(laws.curves, plan, shares, budgets)[0]
         for ax, line, color in zip(panels, [mean, *losses.T], ["black", *map(shade.get, laws.targets)], strict=False):
             ax.plot(budgets, 1e3 * line, style, color=color, linewidth=1.5, label=name)
-    _measured(evidence, panels)
+    _measured(evidence, plan, panels)
     for title, ax in zip(["mean", *laws.targets], panels, strict=False):
         ax.set(xscale="log", yscale="log")
         ax.set_title(title, loc="left")
@@ -43,14 +43,14 @@ def scaling(evidence: Evidence, plan: Plan, rivals: Mapping[str, Array], budgets
     return figure
 
 
-def _measured(evidence: Evidence, panels: Sequence[Axes]) -> None:
+def _measured(evidence: Evidence, plan: Plan, panels: Sequence[Axes]) -> None:
     """What a trial measured for the strategies that have lines, full for the plan, open for the baseline."""
     targets = evidence.laws.targets
     for strategy in evidence.trial.strategies if evidence.trial else []:
         if strategy.name in (evidence.allocation.strategy, BASELINE) and set(targets) == set(strategy.predicted):
             face = "white" if strategy.name == BASELINE else "#444444"
-            losses = [strategy.loss, *map(strategy.measured_loss, targets)]
-            for ax, loss in zip(panels, losses, strict=False):
+            losses = [strategy.measured_loss(target) for target in targets]
+            for ax, loss in zip(panels, [float(plan.terms.of(np.array(losses))), *losses], strict=False):
                 ax.plot(
                     evidence.budget, 1e3 * loss, "o", color="#444444", markerfacecolor=face, markersize=4.5, zorder=3
                 )
@@ -128,4 +128,4 @@ def _beyond(ax: Axes, evidence: Evidence, at: Array, *, text: str = "") -> None:
     ax.axvspan(largest, at[-1], color=BEYOND, zorder=0, linewidth=0)
     ax.set_xlim(at[0], at[-1])
     if text:
-        ax.text(1.08 * largest, 0.98, text, transform=ax.get_xaxis_transform(), va="top", fontsize=8.5, color="#555555")
+        ax.text(largest, 1.01, text, transform=ax.get_xaxis_transform(), va="bottom", fontsize=8.5, color="#555555")

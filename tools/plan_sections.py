@@ -97,7 +97,7 @@ def budgets(evidence: Evidence, plan: Plan, writer: Writer) -> Section:
         f"From {at[0]:,.0f} to {at[-1]:,.0f} draws the share of {evidence.laws.domains[most]} moves the most, from "
         f"{percent(float(shares[0, most]))} to {percent(float(shares[-1, most]))}."
         if move[most] > 1e-4
-        else "Under these laws the best mixture is the same at every budget."
+        else "Under these laws, floor and caps the best mixture is the same at every budget."
     )
     body = writer.picture(
         "budgets",
