@@ -131,6 +131,13 @@ class Evidence:
         budgets = self.laws.data["budgets"]
         return [run for run in self.runs if any(math.isclose(run.total, b, rel_tol=1e-5) for b in budgets)]
 
+    @cached_property
+    def unseen(self) -> list[Run]:
+        """The runs that the laws were not fitted on: of other budgets, and those of the trial."""
+        fitted = {run.run for run in self.fitted}
+        others = [run for run in self.runs if run.run not in fitted]
+        return others + (self.trial.runs() if self.trial else [])
+
     @property
     def unique(self) -> dict[str, float]:
         """Draws that each domain gives before it repeats itself, where the runs say so."""

@@ -132,7 +132,7 @@ def graph(laws: Laws, shares: Mapping[str, float], roles: Mapping[str, Role]) ->
 @matplotlib.rc_context(STYLE)
 def shares(strategies: Mapping[str, Mapping[str, float]], domains: Sequence[str]) -> Figure:
     """A bar a strategy, cut into the shares of the domains."""
-    figure = blank(0.5 * len(strategies) + 1.1)
+    figure = blank(0.5 * len(strategies) + 0.74 + legend_height(domains))
     ax = figure.subplots()
     left = np.zeros(len(strategies))
     for domain, color in colors(domains).items():
@@ -155,8 +155,19 @@ def shares(strategies: Mapping[str, Mapping[str, float]], domains: Sequence[str]
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}"))
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=legend_columns(domains))
     return figure
+
+
+def legend_columns(domains: Sequence[str]) -> int:
+    """How many of the domains fit beside each other in a legend."""
+    longest = max(map(len, domains))
+    return 3 if longest <= 17 else 2 if longest <= 30 else 1
+
+
+def legend_height(domains: Sequence[str]) -> float:
+    """Inches that a legend of the domains takes."""
+    return 0.18 * -(-len(domains) // legend_columns(domains))
 
 
 def blank(height: float) -> Figure:

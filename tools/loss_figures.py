@@ -6,11 +6,11 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from tools.evidence import Evidence, Trial
-from tools.figures import MARKERS, STYLE, blank, colors
+from tools.figures import MARKERS, STYLE, blank, colors, legend_columns
 from tools.laws import Laws
 
 
@@ -82,13 +82,13 @@ def forecast(trial: Trial, laws: Laws) -> Figure:
         xlabel="predicted loss, ×10⁻³",
         ylabel="measured loss, ×10⁻³",
     )
-    _plain_log(ax)
+    plain_log(ax)
     targets = [ax.plot([], [], "o", color=color, label=name)[0] for name, color in shade.items()]
     kinds = [
         ax.plot([], [], marker, color="#555555", label=strategy.name)[0]
         for marker, strategy in zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True)
     ]
-    figure.legend(handles=targets, loc="outside upper center", ncols=3)
+    figure.legend(handles=targets, loc="outside upper center", ncols=legend_columns(laws.domains))
     figure.legend(handles=kinds, loc="outside lower center", ncols=2, handletextpad=0.2)
     return figure
 
@@ -106,15 +106,18 @@ def _law_line(
     ax.plot(alone[within], 1e3 * line[within], color="#444444", linewidth=1.2, zorder=1)
     ax.set(xscale="log", yscale="log")
     ax.set_title(target, loc="left")
-    _plain_log(ax)
+    plain_log(ax)
 
 
-def _plain_log(ax: Axes) -> None:
-    """Ticks at 1, 2 and 5 times a power of ten (fewer over many decades), as plain numbers, thousands as k."""
-    for axis in (ax.xaxis, ax.yaxis):
+def plain_log(ax: Axes, *, only_x: bool = False) -> None:
+    """Ticks at 1, 2 and 5 times a power of ten (fewer over many decades), or a few round ones over less than a factor
+    of five, as plain numbers, thousands as k.
+    """
+    for axis in (ax.xaxis,) if only_x else (ax.xaxis, ax.yaxis):
         low, high = axis.get_view_interval()
         decades = np.log10(high / low)
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 1.6 else (1, 3) if decades < 2.6 else (1,)))
+        steps = (1, 2, 5) if decades < 1.6 else (1, 3) if decades < 2.6 else (1,)
+        axis.set_major_locator(LogLocator(subs=steps) if decades > 0.7 else MaxNLocator(4, steps=[1, 2, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e3:g}k" if value >= 1e3 else f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
 

@@ -1,7 +1,8 @@
-"""One HTML page that needs nothing else: pictures as data, no script, no font or address from outside.
+"""One HTML page that needs nothing else: pictures as data, no script, font or address from outside.
 
 Plain semantic HTML that a phone, a printer and a screen reader can use. It follows the reader's light or dark
-setting, wide tables scroll inside their own box, and every text that came from a file is escaped.
+setting, wide tables scroll inside their own box, and every text that came from a file is escaped. A browser that
+heeds `POLICY` loads nothing else, whatever stands in the page.
 """
 
 import base64
@@ -9,10 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
 CSS = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --paper: #ffffff; --line: #d8dee4; }
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #57606a; --paper: #ffffff; --line: #d8dee4;
+        --accent: #0072b2; --warn: #9a4a00; }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e6e9ec; --soft: #9aa4af; --paper: #14181d; --line: #343b44; }
+  :root { --ink: #e6e9ec; --soft: #9aa4af; --paper: #14181d; --line: #343b44; --accent: #5fb3e4; --warn: #f0a860; }
 }
 * { box-sizing: border-box; }
 h1, h2 { text-wrap: balance; }
@@ -20,6 +24,7 @@ body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 46rem; background: 
        font: 1rem/1.55 system-ui, sans-serif; overflow-wrap: break-word; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
 figure { margin: 0; }
 img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
       border-radius: 6px; }
@@ -30,6 +35,21 @@ table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabul
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; }
+.slide, .bars li { display: grid; gap: .8rem; align-items: center; }
+.slide { grid-template-columns: 4rem minmax(0, 1fr) 7.5rem; margin: .4rem 0; }
+.slide input { width: 100%; accent-color: var(--accent); }
+output { font-variant-numeric: tabular-nums; text-align: right; }
+.note { color: var(--soft); }
+.note.far { color: var(--warn); }
+.bars { list-style: none; margin: 0; padding: 0; }
+.bars li { grid-template-columns: minmax(0, 8.5rem) minmax(0, 1fr) 4rem; }
+.bars li > :last-child { text-align: right; font-variant-numeric: tabular-nums; }
+.track { position: relative; height: .9rem; background: var(--line); border-radius: 3px; }
+.track i { display: block; height: 100%; background: var(--accent); border-radius: 3px; }
+.track b { position: absolute; top: -.15rem; bottom: -.15rem; width: 2px; background: var(--ink); }
+button { font: inherit; padding: .3rem .8rem; }
+a { color: var(--accent); }
+nav ul { columns: 16rem; padding-left: 1.2rem; }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1rem; }
 """
 
@@ -79,6 +99,7 @@ def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title>
 <style>{CSS}</style>
@@ -87,6 +108,7 @@ def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str
 <main>
 <h1>{escape(title)}</h1>
 {paragraph(lead)}
+{_contents(sections)}
 {parts}
 </main>
 <footer>{paragraph(footer)}</footer>
@@ -95,6 +117,12 @@ def page(title: str, lead: str, sections: Sequence[Section], footer: str) -> str
 """
 
 
-def percent(part: float | None) -> str:
+def _contents(sections: Sequence[Section]) -> str:
+    """Links to the sections."""
+    links = "".join(f'<li><a href="#{each.anchor}">{escape(each.title)}</a></li>' for each in sections)
+    return f"<nav><details><summary>Contents</summary><ul>{links}</ul></details></nav>"
+
+
+def percent(part: float | None, digits: int = 1) -> str:
     """A part as percent, a dash for None."""
-    return "–" if part is None else f"{100 * part:.1f} %"
+    return "–" if part is None else f"{100 * part:.{digits}f} %"

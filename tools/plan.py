@@ -69,7 +69,7 @@ def plan(
 
     With `max_repeats` no domain is drawn more often than so many times what it gives before it repeats itself.
     """
-    options["caps"] = _capped(laws, budget, options.get("caps"), max_repeats)
+    options["caps"] = capped(laws, budget, options.get("caps"), max_repeats)
     solution = solve(laws, budget, **options)
     terms = terms_of(laws, **{name: value for name, value in options.items() if name != "robust"})
     share = laws.array(solution.shares)
@@ -77,7 +77,7 @@ def plan(
     gains = {name: gain(laws, share, other, budget, terms) for name, other in others.items() if other is not None}
     return Plan(
         budget,
-        "largest weighted loss" if terms.minimax else "mean loss",
+        terms.measured,
         solution,
         structure(laws, solution.shares, budget),
         share_intervals(laws, budget, terms),
@@ -86,7 +86,7 @@ def plan(
     )
 
 
-def _capped(
+def capped(
     laws: Laws, budget: float, caps: Mapping[str, float] | None, max_repeats: float | None
 ) -> dict[str, float] | None:
     """Caps of shares, with those that a largest number of passes over the data sets."""

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import click
 
-from tools import sections, trial_sections
+from tools import law_sections, plan_sections, sections, trial_sections
 from tools.command import command
 from tools.evidence import Evidence, read_evidence
+from tools.explorer import explorer
 from tools.page import page
+from tools.problem import problem_of
 from tools.slices import Slices, read_held_out, read_slices
 
 
@@ -27,13 +29,23 @@ def write_report(
 
     `held_out` is the number of validation volumes of each domain, where known.
     """
-    writer = sections.Writer(folder)
+    writer, problem = sections.Writer(folder), problem_of(evidence)
     parts = [
         sections.seen(slices, writer),
         sections.curves(evidence, writer),
+        law_sections.validation(evidence, writer),
+        law_sections.residuals(evidence, writer),
+        law_sections.intervals(evidence, writer),
+        law_sections.comparison(evidence),
+        law_sections.calibration(evidence),
         sections.transfer(evidence, writer),
         sections.graph(evidence, writer),
         sections.shares(evidence, writer),
+        plan_sections.share_intervals(evidence, problem, writer),
+        explorer(evidence, problem),
+        plan_sections.scaling(evidence, problem, writer),
+        plan_sections.budgets(evidence, problem, writer),
+        plan_sections.floors(evidence, problem, writer),
         trial_sections.forecast(evidence, writer),
         trial_sections.result(evidence),
         trial_sections.domains(evidence, held_out),

@@ -102,7 +102,7 @@ def curves(evidence: Evidence, writer: Writer) -> Section:
     rows = [
         [
             name,
-            *(_told(law.parameters[one.name], one.unit) for one in single),
+            *(told(law.parameters[one.name], one.unit) for one in single),
             percent(law.diagnostics.get("mre")),
             ", ".join(law.diagnostics.get("bounds_hit", [])) or "none",
         ]
@@ -189,6 +189,6 @@ def footer_of(evidence: Evidence) -> str:
     )
 
 
-def _told(value: float, unit: str) -> str:
+def told(value: float, unit: str) -> str:
     """A parameter: losses in thousandths, draws as whole ones."""
     return f"{1e3 * value:.2f}" if unit == "loss" else f"{value:,.0f}" if unit == "draws" else f"{value:.2f}"

@@ -50,6 +50,11 @@ class Terms:
     weight: Array
     minimax: bool = False
 
+    @property
+    def measured(self) -> str:
+        """What the objective is, in words."""
+        return "largest weighted loss" if self.minimax else "mean loss"
+
     def of(self, losses: Array) -> Array:
         """The objective of losses (..., T)."""
         largest: Array = (losses * self.weight).max(-1) if self.minimax else losses @ self.weight
