@@ -136,9 +136,7 @@ def floors(evidence: Evidence, problem: Problem, writer: Writer) -> Section:
         for row in range(0, FLOORS, 2)
     ]
     header = ["floor", f"{problem.terms.measured}, ×10⁻³", "cost", "largest share", "least raised", "most raised"]
-    note = (
-        f"Cost: how much it raises the {problem.terms.measured}. Last: the same of single domains’ losses."
-    )
+    note = f"Cost: how much it raises the {problem.terms.measured}. Last: the same of single domains’ losses."
     return Section("floors", "What a floor costs", body + table(header, rows) + paragraph(note))
 
 
