@@ -17,6 +17,7 @@ import click
 import numpy as np
 
 from benchmarks.laws.coverage import coverage
+from benchmarks.laws.others import others
 from benchmarks.laws.ranking import ranking
 from benchmarks.laws.repetition import repetition
 from benchmarks.laws.speed import many_domains, speed
@@ -25,7 +26,7 @@ from tools.laws import Laws, TargetLaw
 from tools.solve import solve
 from tools.table import table
 
-QUESTIONS = ("ranking", "few", "repetition", "truths", "coverage", "speed", "many", "floor")
+QUESTIONS = ("ranking", "few", "repetition", "truths", "others", "coverage", "speed", "many", "floor")
 Rows = list[list[object]]
 
 
@@ -59,6 +60,11 @@ def main(tables: Path | None, only: str, truths: int, subsets: int, rounds: int,
             f"regret on {truths} known laws of each kind, % (aims: 0.02 as planted, 0.15 with the form chosen)",
             ["truth", "form", "mean", "median", "p90", "largest", "forms used"],
             lambda: _regrets(truths),
+        ),
+        "others": (
+            f"regret of strategies on {truths} known transfer laws, from the same 54 runs of each, %",
+            ["strategy", "mean", "median", "largest"],
+            lambda: others(truths),
         ),
         "coverage": (
             f"coverage of 90 % intervals, {truths} known laws, 200 samples (aim 0.85 to 0.95)",

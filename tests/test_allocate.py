@@ -58,8 +58,8 @@ def test_a_budget_far_beyond_the_fitted_ones_is_pointed_out(tmp_path):
         for budget in (16384, 40960, 100)
     )
     assert near == ""
-    assert "warning: the laws saw no budget above 4096 draws; 40960 is 10 times that, far beyond" in far
-    assert "warning: the laws saw no budget below 512 draws; 100 is a 5.12th of that" in small
+    assert "warning: no run had a budget above 4096 draws; 40960 is 10 times that, far beyond" in far
+    assert "warning: no run had a budget below 512 draws; 100 is a 5.12th of that" in small
 
 
 def test_wrong_use_is_one_line_and_exit_code_two(laws, tmp_path):

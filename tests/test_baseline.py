@@ -107,7 +107,7 @@ def test_a_budget_far_beyond_the_runs_and_runs_that_diverged_are_warned_of(writt
     cells[table[0].split(",").index(f"loss:{DOMAINS[0]}")] = "nan"
     (tmp_path / "runs.csv").write_text("\n".join([table[0], ",".join(cells), *table[2:]]) + "\n")
     _, done = written("bimix", tmp_path / "runs.csv", "--budget", 40960)
-    assert "warning: 40960 draws are 10 times the 4096 of the largest run" in done.stderr
+    assert "warning: no run had a budget above 4096 draws; 40960 is 10 times that" in done.stderr
     assert f"warning: runs with losses that are not finite, left out there: {first.run}" in done.stderr
 
 
@@ -117,7 +117,7 @@ def test_a_budget_far_beyond_the_runs_and_runs_that_diverged_are_warned_of(writt
         (["proportional"], "give a store, or --counts domain=number,... in place of one"),
         (["uniform", "somewhere", "--counts", "a=1"], "give a store, or --counts"),
         (["proportional", "--counts", "a=1,b"], "--counts must look like"),
-        (["proportional", "--counts", "a=1,a=2"], "--counts has a name twice"),
+        (["proportional", "--counts", "a=1,a=2"], "--counts names a domain twice"),
         (["proportional", "--counts", "a=nan"], "--counts must be finite numbers"),
         (["proportional", "--counts", "a=0"], "not all zero"),
         (["uniform", "--counts", "a=1,b=1", "--floor", "0.6"], "a floor of 0.6 for each of 2 domains"),

@@ -17,10 +17,10 @@ from typing import Any
 import click
 
 from mixio.allocation import Allocation
-from tools.allocation_tables import allocation_table, path_table, verdict, warnings_of
+from tools.allocation_tables import allocation_table, path_table, verdict
 from tools.command import command
 from tools.laws import load_laws
-from tools.numbers import budgets_of, numbers_of
+from tools.numbers import budgets_of, far_budgets, numbers_of
 from tools.plan import Plan, plan
 
 
@@ -44,7 +44,7 @@ def main(laws: str, budget: str, output: str, as_json: bool, **given: Any) -> No
     last = plans[-1]
     provenance = {"laws": fitted.fingerprint, "form": fitted.form, **options, **_recorded(plans)}
     Allocation(last.solution.shares, last.budget, "transfer-aware", provenance).save(output)
-    for warning in warnings_of(fitted, [one.budget for one in plans]):
+    for warning in far_budgets(fitted.data.get("budgets") or [], [one.budget for one in plans]):
         click.echo(f"warning: {warning}", err=True)
     if as_json:
         told = {"output": output, "shares": last.solution.shares, "budget": last.budget, **provenance}

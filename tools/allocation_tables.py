@@ -7,9 +7,6 @@ from tools.plan import Plan
 from tools.roles import Role
 from tools.table import table
 
-FAR = 4
-"""Beyond this many times the largest fitted budget, a prediction is called far: E and beta are poorly known."""
-
 
 def allocation_table(plan: Plan) -> str:
     """A row a domain: share, loss, what it gives and takes, what more of it would bring."""
@@ -55,23 +52,6 @@ def path_table(plans: Sequence[Plan]) -> str:
     domains = list(plans[0].solution.shares)
     rows = [[f"{plan.budget:.0f}", *plan.solution.shares.values(), plan.solution.objective] for plan in plans]
     return table(["budget", *domains, "objective"], rows)
-
-
-def warnings_of(laws: Laws, budgets: Sequence[float]) -> list[str]:
-    """Budgets that the laws know little of."""
-    seen = laws.data.get("budgets") or []
-    found = []
-    if seen and budgets[-1] > FAR * max(seen):
-        found.append(
-            f"the laws saw no budget above {max(seen):g} draws; {budgets[-1]:g} is {budgets[-1] / max(seen):.3g} times "
-            "that, far beyond what they know"
-        )
-    if seen and budgets[0] < min(seen) / FAR:
-        found.append(
-            f"the laws saw no budget below {min(seen):g} draws; {budgets[0]:g} is a {min(seen) / budgets[0]:.3g}th of "
-            "that, far from what they know"
-        )
-    return found
 
 
 def _label(role: Role) -> str:

@@ -28,18 +28,16 @@ from mixio.errors import InvalidArgument
 from mixio.store import open_store
 from tools.autoscale import extrapolate, optima
 from tools.baselines import proportional, temperature, uniform, unimax, with_floor
-from tools.command import command, numbers
+from tools.command import command
 from tools.doremi import ETA, doremi
 from tools.fitting import fingerprint, fit_laws
+from tools.numbers import far_budgets, numbers_of
 from tools.options import options_from, training_flags
 from tools.regmix import MIXTURES, best_mixture, regression
 from tools.runlog import Run, incomplete_runs, read_runs, refuse_unlike
 from tools.shares import patches_of, volumes_of
 from tools.solve import solve
 from tools.table import table
-
-FAR = 4
-"""A budget beyond this many times the largest run's is warned of."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def _doremi(store: str, eta: float, wanted: Wanted, **flags: Any) -> None:
 def _regmix(runs: str, weights: str | None, mixtures: int, wanted: Wanted) -> None:
     """The best mixtures by trees. They are fitted to RUNS (Liu et al.)."""
     complete = _read(runs, wanted.budget)
-    counted = numbers(weights, "--weights")
+    counted = numbers_of(weights, "--weights")
     trees = regression(complete)
     shares = best_mixture(trees, draws=wanted.budget, weights=counted, mixtures=mixtures)
     _write("regmix", shares, wanted, {**_told(complete), "weights": counted, "mixtures": mixtures})
@@ -207,7 +205,7 @@ main = click.Group(
 
 def _write_of_law(strategy: str, form: str, runs: str, weights: str | None, wanted: Wanted) -> None:
     complete = _read(runs, wanted.budget)
-    counted = numbers(weights, "--weights")
+    counted = numbers_of(weights, "--weights")
     laws = fit_laws(complete, form=form)
     budget = wanted.budget or round(max(run.total for run in complete))
     solution = solve(laws, budget, floor=wanted.floor, weights=counted)
@@ -245,7 +243,7 @@ def _volumes(store: str | None, counts: str | None) -> dict[str, float]:
     """Counts as they were given, or the training volumes of the store."""
     if (store is None) == (counts is None):
         raise InvalidArgument("give a store, or --counts domain=number,... in place of one")
-    return numbers(counts, "--counts") or dict(volumes_of(open_store(str(store))))
+    return numbers_of(counts, "--counts") or dict(volumes_of(open_store(str(store))))
 
 
 def _read(path: str, budget: int | None) -> list[Run]:
@@ -256,10 +254,8 @@ def _read(path: str, budget: int | None) -> list[Run]:
         click.echo(f"warning: {len(unfinished)} unfinished runs left out", err=True)
     if failed := [run.run for run in runs if run.failed]:
         click.echo(f"warning: runs with losses that are not finite, left out there: {', '.join(failed[:5])}", err=True)
-    largest = max(run.budget for run in runs)
-    if budget and budget > FAR * largest:
-        ratio = budget / largest
-        click.echo(f"warning: {budget} draws are {ratio:.3g} times the {largest:g} of the largest run", err=True)
+    for warning in far_budgets([run.budget for run in runs], [budget or runs[0].budget]):
+        click.echo(f"warning: {warning}", err=True)
     return runs
 
 

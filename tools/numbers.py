@@ -1,4 +1,4 @@
-"""Numbers as a command line has them: `a=1,b=2` by name, and lists of budgets.
+"""Numbers as a command line has them: `a=1,b=2` by name, lists of budgets, and budgets that no run was like.
 
 >>> numbers_of("ct=2,mr=0.5", "--weights")
 {'ct': 2.0, 'mr': 0.5}
@@ -7,8 +7,12 @@
 """
 
 import math
+from collections.abc import Sequence
 
 from mixio.errors import InvalidArgument
+
+FAR = 4
+"""Beyond this many times the largest budget of a run, a prediction is called far: E and beta are poorly known."""
 
 
 def numbers_of(text: str | None, option: str) -> dict[str, float] | None:
@@ -17,7 +21,7 @@ def numbers_of(text: str | None, option: str) -> dict[str, float] | None:
         return None
     try:
         pairs = [pair.split("=") for pair in text.split(",")]
-        numbers = {name: float(value) for name, value in pairs}
+        numbers = {name.strip(): float(value) for name, value in pairs}
     except ValueError as error:
         raise InvalidArgument(f"{option} must look like brain-t1=2,abdomen-ct=1, got {text!r}") from error
     if len(numbers) < len(pairs):
@@ -36,3 +40,22 @@ def budgets_of(text: str) -> list[int]:
     if not all(budget >= 1 and math.isfinite(budget) and budget == int(budget) for budget in budgets):
         raise InvalidArgument(f"--budget must be whole numbers of draws, at least 1, got {text!r}")
     return [int(budget) for budget in budgets]
+
+
+def far_budgets(seen: Sequence[float], asked: Sequence[float]) -> list[str]:
+    """What to beware of where budgets asked for are far from those that runs had."""
+    if not seen:
+        return []
+    least, most, low, high = min(asked), max(asked), min(seen), max(seen)
+    found = []
+    if most > FAR * high:
+        found.append(
+            f"no run had a budget above {high:g} draws; {most:g} is {most / high:.3g} times that, far beyond what they "
+            "tell"
+        )
+    if least < low / FAR:
+        found.append(
+            f"no run had a budget below {low:g} draws; {least:g} is a {low / least:.3g}th of that, far from what they "
+            "tell"
+        )
+    return found

@@ -92,8 +92,13 @@ def regrets(kind: str, truths: int, form: str | None) -> tuple[Array, dict[str, 
         name = form or compare_forms(runs).chosen
         used[name] = used.get(name, 0) + 1
         share = np.array(list(solve(fit_laws(runs, form=name), TARGET, floor=FLOOR).shares.values()))
-        found.append(_mean_loss(truth)(share) / _mean_loss(truth)(best_of(truth, share)) - 1)
+        found.append(regret_of(truth, share))
     return np.array(found), used
+
+
+def regret_of(truth: Truth, share: Array) -> float:
+    """How much higher the true mean loss of a mixture (6,) is than that of the best one, as a part of it."""
+    return _mean_loss(truth)(share) / _mean_loss(truth)(best_of(truth, share)) - 1
 
 
 def best_of(truth: Truth, start: Array) -> Array:
