@@ -16,7 +16,7 @@ from mixio.errors import InvalidArgument
 from mixio.manifest import write_manifest
 from mixio.store import open_store
 from mixio.stores.storage import storage_of
-from tools.designs import Design, read_table
+from tools.designs import Design, read_table, write_table
 from tools.options import ModelOptions, TrainOptions
 from tools.runlog import incomplete_runs, read_events, read_runs
 from tools.sweep import main, plans_of, run_designs, run_plans
@@ -146,6 +146,42 @@ def test_the_command_prints_and_writes_its_design_and_says_what_is_next(small_st
     assert re.search(r"single-pet-32 +32 +0 +0 +1\n", outcome.stdout)
     assert f"wrote 4 runs to {tmp_path}; 0 were there already, 0 failed" in outcome.stdout
     assert f"next: python -m tools.fit_laws {tmp_path}" in outcome.stdout
+
+
+def test_a_table_of_designs_is_made_and_added_to_that_of_earlier_ones(small_store, tmp_path):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    write_table(first, DESIGNS[:1])
+    write_table(second, DESIGNS)
+    for table, made in ((first, 1), (second, 1)):
+        outcome = CliRunner().invoke(main, [small_store.path, "--runs", str(tmp_path), *FLAGS, "--designs", str(table)])
+        assert (outcome.exit_code, outcome.stderr) == (0, "")
+        assert f"wrote {made} runs to {tmp_path}" in outcome.stdout
+    whole = {"abdomen-ct": 0.0, "brain-t1": 0.0, "pet": 0.0}
+    assert read_table(tmp_path / "design.csv") == [replace(one, shares=whole | one.shares) for one in DESIGNS]
+    assert {run.run: run.seed for run in read_runs(tmp_path)} == {"pet": 1, "both": 2}
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "message"),
+    [
+        ("r,32,1,1", ("--budgets", "32"), "--designs says which runs to make, and so does --budgets; give one of them"),
+        ("", (), "has no runs"),
+        ("r,32,1,0.5", (), "shares must sum to 1, got 0.5"),
+        ("r,32,,1", (), "is not a table of designs"),
+        ("r,33,1,1", (), "draws must be a positive multiple of batch_size 8, got 33"),
+    ],
+)
+def test_a_table_of_designs_that_cannot_be_made(small_store, tmp_path, rows, more, message):
+    path = tmp_path / "designs.csv"
+    path.write_text(f"run,draws,seed,share:pet\n{rows}\n")
+    words = [small_store.path, "--runs", str(tmp_path), *FLAGS, "--designs", str(path)]
+    outcome = CliRunner().invoke(main, [*words, *more])
+    assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1)
+    assert message in outcome.stderr
+    path.write_text("run,draws,seed,share:liver\nr,32,1,1\n")
+    outcome = CliRunner().invoke(main, words)
+    assert "draws from ['liver'], but the store has the domains ['abdomen-ct', 'brain-t1', 'pet']" in outcome.stderr
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_failed_runs_are_listed_with_exit_1(small_store, tmp_path):

@@ -79,7 +79,7 @@ def plan(budgets: str, kind: str, seed: int, output: str, as_json: bool, **flags
     if flags["laws"] and load_laws(flags["laws"]).samples is None:
         click.echo("note: these laws have no bootstrap samples, so that all are the fitted ones, as if they were known")
     click.echo(f"wrote {output}, {len(designs)} runs of {kind}")
-    click.echo(f"next: {_make_all(kind, sizes, designs, seed)}")
+    click.echo(f"next: python -m tools.sweep STORE --designs {output}")
 
 
 @command()
@@ -110,7 +110,7 @@ def next_run(laws: str, budget: int, output: str, as_json: bool, **flags: Any) -
         return
     _report(ranked, advice)
     click.echo(f"wrote {output}, runs: {len(runs)}")
-    click.echo(f"next: {_make_one(runs[0])}")
+    click.echo(f"next: python -m tools.sweep STORE --designs {output}")
     click.echo("      and with the new runs python -m tools.fit_laws again")
 
 
@@ -223,20 +223,6 @@ def _in_short(design: Design) -> str:
     """Shares of a hundredth and more, the largest first."""
     shares = sorted(design.shares.items(), key=lambda item: -item[1])
     return " ".join(f"{name} {share:.2f}" for name, share in shares if share >= 0.01)
-
-
-def _make_one(design: Design) -> str:
-    mixture = ",".join(f"{name}={share:.9g}" for name, share in design.shares.items() if share)
-    options = f"--draws {design.draws} --seed {design.seed} --run {design.run}"
-    return f"python -m tools.train STORE --mixture {mixture} {options}"
-
-
-def _make_all(kind: str, budgets: Sequence[int], designs: Sequence[Design], seed: int) -> str:
-    """The sweep that makes the very runs, where there is one; else the first of them."""
-    if kind == RECOMMENDED:
-        mixtures, sizes = len(designs) - len(designs[0].shares) * len(budgets), ",".join(map(str, budgets))
-        return f"python -m tools.sweep STORE --budgets {sizes} --mixtures {mixtures} --seed {seed}"
-    return f"{_make_one(designs[0])}, and so on, a row a run"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mixio.errors import InvalidArgument, RunLogError
+from mixio.allocation import check_shares
+from mixio.errors import AllocationError, InvalidArgument, RunLogError
 
 
 @dataclass(frozen=True)
@@ -136,11 +137,13 @@ def write_table(path: str | os.PathLike[str], designs: Iterable[Design]) -> None
 
 
 def read_table(path: str | os.PathLike[str]) -> list[Design]:
-    """Read what `write_table` wrote; a missing column or a cell that is no number is a `RunLogError`."""
+    """Read what `write_table` wrote; a missing column, a cell that is no number and shares that do not sum to 1 are a
+    `RunLogError`.
+    """
     try:
         with open(path, newline="") as file:
             return [_design_of_row(row) for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AllocationError) as error:
         columns = "run, draws, seed, share:<domain>"
         raise RunLogError(f"{path} is not a table of designs ({columns}): {error}") from error
 
@@ -148,7 +151,7 @@ def read_table(path: str | os.PathLike[str]) -> list[Design]:
 def _design_of_row(row: dict[str, str]) -> Design:
     shares = {name: float(cell) for name, cell in row.items() if name.startswith("share:")}
     shares = {name.removeprefix("share:"): share for name, share in shares.items()}
-    return Design(row["run"], shares, int(row["draws"]), int(row["seed"]))
+    return Design(row["run"], check_shares(shares), int(row["draws"]), int(row["seed"]))
 
 
 def _checked(domains: Sequence[str], budgets: Sequence[int], mixtures: int, concentration: float = 1.0) -> list[str]:

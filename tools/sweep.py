@@ -1,11 +1,12 @@
 """Trains many small runs on one store, in worker processes, so that transfer laws can be fitted to them.
 
     python -m tools.sweep store --runs runs --budgets 1024,1536,2560,4096 --mixtures 30 --jobs 2
+    python -m tools.sweep store --runs runs --designs designs.csv
 
-Each domain alone at each budget, then random mixtures (`tools.designs`); the table of them goes to
-runs/design.csv, each run to runs/<run>.jsonl. A sweep that was interrupted goes on when it is started again:
-runs that are complete are kept, and those that are not begin anew. A complete run of the same name with other
-settings stops the sweep before anything is trained.
+Each domain alone at each budget, then random mixtures (`tools.designs`), or the runs of a table that `tools.design`
+or anybody else wrote; the table of them goes to runs/design.csv, each run to runs/<run>.jsonl. A sweep that was
+interrupted goes on when it is started again: runs that are complete are kept, and those that are not begin anew. A
+complete run of the same name with other settings stops the sweep before anything is trained.
 """
 
 import json
@@ -23,13 +24,14 @@ from typing import Any
 
 import click
 import torch
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mixio.errors import InvalidArgument
 from mixio.store import Store, open_store
 from tools.command import command
-from tools.designs import Design, singles_and_mixtures, write_table
+from tools.designs import Design, read_table, singles_and_mixtures, write_table
 from tools.heldout import HeldOut, require_held_out
 from tools.options import TrainOptions, options_from, training_flags
 from tools.runlog import append_event, read_events
@@ -38,6 +40,10 @@ from tools.train import config_event, train
 
 Report = Callable[[str], None]
 """Called once for each run with a line about it."""
+
+
+_PLANNED = ("budgets", "mixtures", "concentration", "seed")
+"""Options that say which runs to make."""
 
 
 @dataclass(frozen=True)
@@ -174,25 +180,50 @@ def _losses(loss: dict[str, float]) -> str:
 @click.option("--mixtures", default=30, type=click.IntRange(min=0), help="Random mixtures beside the domains.")
 @click.option("--concentration", default=0.3, help="Of the Dirichlet mixtures; small: mostly one domain.")
 @click.option("--seed", default=0, help="Of the mixtures, and of every run's own seed.")
+@click.option("--designs", type=click.Path(exists=True, dir_okay=False), help="A CSV of the runs, in place of these.")
 @click.option("--jobs", default=1, type=click.IntRange(min=1), help="Worker processes; they share the cores.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 @training_flags(without=("draws", "seed", "eval_every"))
 def main(store: str, runs: str, jobs: int, as_json: bool, **flags: Any) -> None:
     """Train single domains and mixtures of STORE, and log every run in RUNS."""
     opened, folder = open_store(store), Path(runs)
-    plan_of = {name: flags.pop(name) for name in ("mixtures", "concentration", "seed")}
-    budgets = _budgets(flags.pop("budgets"))
-    designs = singles_and_mixtures(opened.domains, budgets, plan_of.pop("mixtures"), **plan_of)
+    given = {name: flags.pop(name) for name in (*_PLANNED, "designs")}
+    designs = _read(opened, given["designs"]) if given["designs"] else _planned(opened, **given)
     plans = plans_of(designs, options_from(flags))
     folder.mkdir(parents=True, exist_ok=True)
-    write_table(folder / "design.csv", designs)
+    _record(folder / "design.csv", designs, earlier=bool(given["designs"]))
     if not as_json:
-        shares = [[design.shares[domain] for domain in opened.domains] for design in designs]
+        shares = [[design.shares.get(domain, 0.0) for domain in opened.domains] for design in designs]
         rows = [[one.run, one.draws, *given] for one, given in zip(designs, shares, strict=True)]
         click.echo(table(["run", "draws", *opened.domains], rows) + "\n")
     with _progress(len(plans), quiet=as_json) as report:
         outcome = run_plans(opened, plans, runs=folder, jobs=jobs, report=report)
     _finish(outcome, runs, as_json=as_json)
+
+
+def _planned(store: Store, *, budgets: str, designs: None, **plan_of: Any) -> list[Design]:
+    return singles_and_mixtures(store.domains, _budgets(budgets), plan_of.pop("mixtures"), **plan_of)
+
+
+def _read(store: Store, path: str) -> list[Design]:
+    """The runs of a table, whose domains the store must have."""
+    asked = click.get_current_context().get_parameter_source
+    if both := [f"--{name}" for name in _PLANNED if asked(name) is ParameterSource.COMMANDLINE]:
+        raise InvalidArgument(f"--designs says which runs to make, and so does {both[0]}; give one of them")
+    designs = read_table(path)
+    if not designs:
+        raise InvalidArgument(f"{path} has no runs")
+    drawn = {domain for design in designs for domain, share in design.shares.items() if share}
+    if unknown := sorted(drawn - set(store.domains)):
+        raise InvalidArgument(f"{path} draws from {unknown}, but the store has the domains {list(store.domains)}")
+    return [replace(one, shares={name: one.shares.get(name, 0.0) for name in store.domains}) for one in designs]
+
+
+def _record(path: Path, designs: Sequence[Design], *, earlier: bool) -> None:
+    """Write the table of runs; with `earlier`, after those that it has."""
+    new = {design.run for design in designs}
+    old = [one for one in read_table(path) if one.run not in new] if earlier and path.exists() else []
+    write_table(path, [*old, *designs])
 
 
 def _finish(outcome: Outcome, runs: str, *, as_json: bool) -> None:
