@@ -84,11 +84,14 @@ def _linear(seen: list[Run]) -> tuple[str, Ranks]:
 
 
 def _trees(seen: list[Run]) -> tuple[str, Ranks]:
-    """With the settings of RegMix's repository, but for its stopping on the test set."""
+    """With the settings of RegMix's repository, but for its stopping on the test set, and for smaller leaves where so
+    few runs would not fill two of them.
+    """
     import lightgbm
 
     domains = sorted(seen[0].draws)
-    options = {"learning_rate": 1e-2, "seed": 42, "verbosity": -1, "num_threads": 2}
+    leaf = min(20, len(seen) // 8)
+    options = {"learning_rate": 1e-2, "min_data_in_leaf": leaf, "seed": 42, "verbosity": -1, "num_threads": 2}
     table = lightgbm.Dataset(_shares(seen, domains), [run.loss[TARGET] for run in seen])
     model = lightgbm.train(options, table, num_boost_round=1000)
     return "LightGBM", lambda runs: np.asarray(model.predict(_shares(runs, domains)))
