@@ -86,6 +86,8 @@ class Allocation:
         except (TypeError, ValueError) as error:
             raise AllocationError(f"{path}: strategy and provenance must be values that JSON has: {error}") from error
         path = Path(path)
+        if path.is_dir():
+            raise AllocationError(f"{path} is a folder; name a file in it, like {path / 'allocation.json'}")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixio.blob import Grid
-from mixio.errors import InvalidArgument, expect, listed
+from mixio.errors import InvalidArgument, brief, expect, listed
 from mixio.manifest import Manifest, VolumeNames, check_version
 from mixio.normalize import Linear
 from mixio.patches import Corner, Patch, empty, read_patches
@@ -145,6 +145,8 @@ class Store:
         for target in out or ():
             if target.shape != tuple(size):
                 raise InvalidArgument(f"each array of out must have the patch's size {tuple(size)}, got {target.shape}")
+        if odd := [one for one in requests if isinstance(one, str) or len(one) != 2]:
+            raise InvalidArgument(f"each patch is asked for by a name and a corner (x, y, z), got {brief(odd[0])}")
         rows = [self.row(name) for name, _ in requests]
         targets = [empty(size, row.dtype) for row in rows] if out is None else list(out)
         scales = [None] * len(rows) if linear is None else linear

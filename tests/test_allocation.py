@@ -87,6 +87,12 @@ def test_saving_makes_the_folder(tmp_path):
     assert Allocation.load(tmp_path / "new" / "allocation.json").shares == {"pet": 1.0}
 
 
+def test_a_folder_is_not_saved_over(tmp_path):
+    with pytest.raises(AllocationError, match="is a folder; name a file in it"):
+        Allocation({"ct": 1.0}, 10).save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("share", [1e308, 10**400])
 def test_shares_that_are_too_large_to_be_summed_are_refused(share):
     with pytest.raises(AllocationError, match=r"the share of 'ct' must be a number from 0 to 1, got 10*(e.308|0\.)"):

@@ -196,3 +196,5 @@ def test_corners_and_sizes_are_three_whole_numbers(small_store, numbers):
         small_store.read_patch("pet/0", corner=(0, 0, 0), size=numbers)
     with pytest.raises(InvalidArgument, match="out has one for each of 1 patches, got 0"):
         small_store.read_patches([("pet/0", (0, 0, 0))], size=(8, 8, 8), out=[])
+    with pytest.raises(InvalidArgument, match="asked for by a name and a corner"):
+        small_store.read_patches(["pet/0"], size=(8, 8, 8))
