@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,25 @@ def test_runs_that_do_not_depend_on_the_mixture_are_told_so():
         loss = {name: 0.1 + run.total**-0.4 * np.exp(0.02 * rng.standard_normal()) for name in DOMAINS}
         runs.append(Run(run.run, 0, run.draws, None, loss, {}))
     assert compare_forms(runs, ("total", "own", "transfer")).chosen == "total"
+
+
+def test_repetition_is_no_candidate_where_no_run_repeats_anything():
+    runs = runs_under(planted(1), noise=0.03)
+    plenty = [replace(run, unique=dict.fromkeys(DOMAINS, 10**6)) for run in runs]
+    for unseen in (runs, plenty):
+        comparison = compare_forms(unseen, ("transfer", "transfer+repeats"))
+        assert comparison.chosen == "transfer"
+        assert "none shows what repetition costs" in comparison.entries[1].refused
+    few = [replace(run, unique=dict.fromkeys(DOMAINS, 1000)) for run in runs]
+    assert compare_forms(few, ("transfer", "transfer+repeats")).entries[1].refused == ""
+
+
+def test_a_form_that_is_hardly_better_is_not_worth_its_parameters():
+    comparison = compare_forms(runs_under(planted(1), noise=0.03))
+    used = next(one for one in comparison.entries if one.form == comparison.chosen)
+    best = min(one.error for one in comparison.entries if one.error is not None)
+    assert comparison.chosen == "transfer"
+    assert used.error <= 1.01 * best
 
 
 def test_errors_are_those_of_runs_that_the_fit_has_not_seen():

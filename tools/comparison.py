@@ -5,7 +5,7 @@ out an eighth of the mixtures, at every budget, and predict it; eight times. The
 of the absolute difference of log losses, in which a run gone astray counts little.
 
 Forms differ by less than the noise of the runs, which is the same for all of them, so errors are compared run by run.
-The form chosen is the simplest whose error is within one standard error of the best one's.
+The form chosen is the simplest whose error is within one standard error of the best one's, or within a hundredth of it.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,8 @@ from tools.observations import Observations, check, free_parameters, observation
 from tools.runlog import Run
 
 FOLDS = 8
+ALIKE = 0.01
+"""Errors that differ by less than this part are alike, however surely they differ."""
 CANDIDATES = tuple(name for name in FORMS if name != "signed")
 
 
@@ -71,6 +73,7 @@ def compare_forms(runs: Sequence[Run], forms: Sequence[str] = CANDIDATES, *, see
         layout = Layout(FORMS[name], len(seen.domains))
         try:
             check(seen, layout)
+            _check_repeats(seen, layout)
             found[name] = _errors(seen, layout, largest, folds)
         except FitError as error:
             refused[name] = str(error)
@@ -94,8 +97,16 @@ def _judged(seen: Observations, forms: Sequence[str], found: dict[str, _Errors],
         means = [float(np.nanmean(part)) if np.isfinite(part).any() else None for part in (mine.budget, mine.mixture)]
         worse = float(np.mean([part.mean() for part in told]))
         entries.append(Entry(name, size[name], *means, _total(mine), worse, doubt))
-    chosen = next(one.form for one in entries if one.error is not None and one.worse <= one.doubt)
+    alike = ALIKE * _total(found[best])
+    chosen = next(one.form for one in entries if one.error is not None and one.worse <= max(one.doubt, alike))
     return Comparison(tuple(entries), chosen)
+
+
+def _check_repeats(seen: Observations, layout: Layout) -> None:
+    """Refuse a form with repetition where no run repeats anything: its rate would be a guess."""
+    repeats = any(one.name == "lambda" for one in layout.form.shared)
+    if repeats and not (seen.inputs.draws > seen.inputs.unique).any():
+        raise FitError("no run draws more of a domain than its unique:<domain>, so none shows what repetition costs")
 
 
 def _errors(seen: Observations, layout: Layout, largest: NDArray[np.bool_], folds: NDArray[np.intp]) -> _Errors:

@@ -18,13 +18,14 @@ def comparison_table(comparison: Comparison) -> str:
     rows: list[list[object]] = []
     for one in comparison.entries:
         errors = [None if error is None else 100 * error for error in (one.budget_error, one.mixture_error, one.error)]
-        note = "<- used" if one.form == comparison.chosen else "too few runs" if one.refused else ""
+        note = "<- used" if one.form == comparison.chosen else "not fitted" if one.refused else ""
         beside = None if one.error is None else f"{100 * one.worse:.2f} ± {100 * one.doubt:.2f}"
         rows.append([one.form, round(one.parameters, 1), *errors, beside or "-", note])
     header = ["form", "parameters", "new budget %", "new mixture %", "both %", "above the best", ""]
     lines = [
-        "error on runs that a form's fit has not seen; the simplest within one standard error of the best is used",
+        "error on runs that no fit has seen; the simplest within one standard error or 1 % of the best is used",
         table(header, rows),
+        *(f"not fitted: {one.form}: {one.refused}" for one in comparison.entries if one.refused),
     ]
     if comparison.chosen == "total":
         lines.append("no form beats one that ignores the mixture: these runs do not tell mixtures apart")

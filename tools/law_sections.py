@@ -118,8 +118,8 @@ def comparison(evidence: Evidence) -> Section:
     refused = [f"{each['form']}: {each['refused']}" for each in entries if each.get("refused")]
     note = (
         f"Chosen: {found['chosen']}, {FORMS[found['chosen']].title}, the simplest whose error is within one standard "
-        "error of the best one’s. Errors are mean absolute differences of log losses on runs kept from the fit: those "
-        "of the largest budget, and mixtures left out in turn."
+        "error, or a hundredth, of the best one’s. Errors are mean absolute differences of log "
+        "losses on runs kept from the fit: those of the largest budget, and mixtures left out in turn."
     )
     tail = paragraph("Not fitted: " + "; ".join(refused)) if refused else ""
     return Section("comparison", title, table(header, rows) + paragraph(note) + tail)
