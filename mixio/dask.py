@@ -43,7 +43,7 @@ def on_dask(
                 yield task, outcome
         for suspect in suspects:
             for task, outcome in _submitted(client, function, [suspect], 1):
-                died = WorkerDied("the Dask workers that converted it died, for want of memory or by a crash")
+                died = WorkerDied("the Dask workers that had it died, for want of memory or by a crash")
                 yield task, died if _is_killed(outcome) else outcome
 
 

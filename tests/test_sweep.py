@@ -16,10 +16,12 @@ from mixio.errors import InvalidArgument
 from mixio.manifest import write_manifest
 from mixio.store import open_store
 from mixio.stores.storage import storage_of
+from tools import runner
 from tools.designs import Design, read_table, write_table
 from tools.options import ModelOptions, TrainOptions
 from tools.runlog import incomplete_runs, read_events, read_runs
-from tools.sweep import main, plans_of, run_designs, run_plans
+from tools.runner import plans_of, run_designs, run_plans
+from tools.sweep import main
 from tools.train import train
 
 TINY = ModelOptions(patch_size=8, width=12, layers=1, heads=2, decoder_width=12, decoder_layers=1, decoder_heads=2)
@@ -159,6 +161,64 @@ def test_a_table_of_designs_is_made_and_added_to_that_of_earlier_ones(small_stor
     whole = {"abdomen-ct": 0.0, "brain-t1": 0.0, "pet": 0.0}
     assert read_table(tmp_path / "design.csv") == [replace(one, shares=whole | one.shares) for one in DESIGNS]
     assert {run.run: run.seed for run in read_runs(tmp_path)} == {"pet": 1, "both": 2}
+
+
+def test_each_command_that_is_printed_makes_its_run(small_store, tmp_path):
+    designs, runs = tmp_path / "designs.csv", tmp_path / "my runs"
+    write_table(designs, DESIGNS)
+    words = [small_store.path, "--runs", str(runs), *FLAGS, "--designs", str(designs)]
+    printed = CliRunner().invoke(main, [*words, "--print-commands"])
+    assert (printed.exit_code, printed.stderr) == (0, "")
+    longer, shorter = printed.stdout.splitlines()
+    assert "--run both --mixture brain-t1=0.5,pet=0.5 --draws 64 --seed 2" in longer
+    for line in (longer, shorter):
+        subprocess.run(line.replace("python", sys.executable, 1), shell=True, check=True, capture_output=True)
+    outcome = CliRunner().invoke(main, words)
+    assert f"wrote 0 runs to {runs}; 2 were there already, 0 failed" in outcome.stdout
+    assert CliRunner().invoke(main, [*words, "--print-commands"]).stdout == ""
+
+
+def test_a_dask_cluster_makes_the_runs_that_processes_make(swept, small_store, tmp_path):
+    pytest.importorskip("distributed")
+    write_table(tmp_path / "designs.csv", DESIGNS)
+    words = [small_store.path, "--runs", str(tmp_path), *FLAGS, "--designs", str(tmp_path / "designs.csv")]
+    outcome = CliRunner().invoke(main, [*words, "--dask", "local", "--jobs", "2"])
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    for here, there in zip(read_runs(swept), read_runs(tmp_path), strict=True):
+        assert (here.run, here.draws) == (there.run, there.draws)
+        assert there.loss == pytest.approx(here.loss, rel=1e-4)
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(small_store, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("mixio.dask._PATIENCE", "1s")
+    outcome = CliRunner().invoke(main, arguments(small_store, tmp_path, "--dask", "tcp://127.0.0.1:9"))
+    assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1)
+    assert "no Dask scheduler answers there" in outcome.stderr
+
+
+def test_a_run_whose_first_attempt_fails_is_made_at_the_second(small_store, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAILS_ONCE", str(tmp_path / "failed"))
+    lines: list[str] = []
+    monkeypatch.setattr("tools.runner._begin", begin_failing_once)
+    outcome = run_plans(small_store, plans_of(DESIGNS, SHORT), runs=tmp_path, report=lines.append)
+    assert (sorted(outcome.made), outcome.failed) == (["both", "pet"], {})
+    assert sum(line.endswith(", at the second attempt") for line in lines) == 1
+    assert len(read_runs(tmp_path)) == 2
+
+
+def begin_failing_once(threads: int) -> None:
+    """Start of a worker whose first run dies of a full disk."""
+    real = runner.train
+
+    def failing(*arguments, **options):
+        mark = Path(os.environ["FAILS_ONCE"])
+        if not mark.exists():
+            mark.touch()
+            raise OSError(28, "No space left on device")
+        return real(*arguments, **options)
+
+    runner.train = failing
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from tools.laws import load_laws
 from tools.options import TrainOptions
 from tools.phantoms import write_corpus
 from tools.runlog import read_runs
-from tools.sweep import Plan, plans_of, run_plans
+from tools.runner import Plan, plans_of, run_plans
 from tools.table import table
 
 SCHEMA_VERSION = 1

@@ -146,8 +146,23 @@ def options_from(flags: Mapping[str, Any], *, run: str = "run", strategy: str | 
     return TrainOptions(run=run, strategy=strategy, model=model, **training)
 
 
+def flags_of(options: TrainOptions) -> list[str]:
+    """The words of a command line that `options_from` makes these options of, defaults left out."""
+    words = []
+    for part in (options, options.model):
+        for one in fields(part):
+            value = getattr(part, one.name)
+            if "help" in one.metadata and value != one.default:
+                words += [_name(one)] if isinstance(value, bool) else [_name(one), str(value)]
+    return words
+
+
+def _name(one: Field[Any]) -> str:
+    return f"--{one.name.replace('_', '-')}"
+
+
 def _option(one: Field[Any]) -> Callable[[Any], Any]:
-    flag = f"--{one.name.replace('_', '-')}"
+    flag = _name(one)
     if isinstance(one.default, bool):
         return click.option(flag, is_flag=True, help=one.metadata["help"])
     return click.option(flag, default=one.default, help=one.metadata["help"])

@@ -2,28 +2,26 @@
 
     python -m tools.sweep store --runs runs --budgets 1024,1536,2560,4096 --mixtures 30 --jobs 2
     python -m tools.sweep store --runs runs --designs designs.csv
+    python -m tools.sweep store --runs runs --dask tcp://10.0.0.1:8786
+    python -m tools.sweep store --runs runs --print-commands > commands.txt
 
 Each domain alone at each budget, then random mixtures (`tools.designs`), or the runs of a table that `tools.design`
 or anybody else wrote; the table of them goes to runs/design.csv, each run to runs/<run>.jsonl. A sweep that was
 interrupted goes on when it is started again: runs that are complete are kept, and those that are not begin anew. A
-complete run of the same name with other settings stops the sweep before anything is trained.
+complete run of the same name with other settings stops the sweep before anything is trained. What fails is tried once
+more. Line n of what --print-commands prints is task n of a Slurm array, which runs
+sed -n "$SLURM_ARRAY_TASK_ID"p commands.txt | sh
 """
 
 import json
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from dataclasses import asdict, replace
 from itertools import count
-from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
 from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -32,145 +30,12 @@ from mixio.errors import InvalidArgument
 from mixio.store import Store, open_store
 from tools.command import command
 from tools.designs import Design, read_table, singles_and_mixtures, write_table
-from tools.heldout import HeldOut, require_held_out
-from tools.options import TrainOptions, options_from, training_flags
-from tools.runlog import append_event, read_events
+from tools.options import options_from, training_flags
+from tools.runner import Outcome, Report, commands_of, plans_of, run_plans
 from tools.table import table
-from tools.train import config_event, train
-
-Report = Callable[[str], None]
-"""Called once for each run with a line about it."""
-
 
 _PLANNED = ("budgets", "mixtures", "concentration", "seed")
 """Options that say which runs to make."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One run to be made: `options` holds its name, draws and seed."""
-
-    shares: dict[str, float]
-    options: TrainOptions
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Names of the runs that were complete already, that were made now, and why others failed."""
-
-    found: list[str]
-    made: list[str]
-    failed: dict[str, str]
-
-
-def run_designs(
-    store: Store, designs: Sequence[Design], *, runs: Path, options: TrainOptions, jobs: int = 1
-) -> Outcome:
-    """Make the runs of a table of designs; `options` is for everything that a design leaves open."""
-    return run_plans(store, plans_of(designs, options), runs=runs, jobs=jobs)
-
-
-def plans_of(designs: Sequence[Design], options: TrainOptions) -> list[Plan]:
-    """Each design with its run, draws and seed put into `options`."""
-    return [
-        Plan(design.shares, replace(options, run=design.run, draws=design.draws, seed=design.seed))
-        for design in designs
-    ]
-
-
-def run_plans(
-    store: Store, plans: Sequence[Plan], *, runs: Path, jobs: int = 1, report: Report = lambda line: None
-) -> Outcome:
-    """Make the runs that are missing from `runs`, the longest first, in `jobs` processes of equal threads.
-
-    Raises `InvalidArgument` before training if two plans share a name, a domain has no held-out volumes, or a
-    complete run was made with other settings.
-    """
-    require_held_out(store)
-    names = [plan.options.run for plan in plans]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InvalidArgument(f"two runs of one name would share a log: {', '.join(twice)}")
-    done = [plan for plan in plans if _is_complete(store, plan, runs)]
-    missing = sorted((plan for plan in plans if plan not in done), key=lambda plan: -plan.options.draws)
-    for plan in done:
-        report(f"{plan.options.run}: complete already")
-    made, failed, others = [], {}, set(active_children())
-    with _workers(jobs) as executor:
-        futures = {executor.submit(_make, store.path, plan, runs): plan.options.run for plan in missing}
-        try:
-            for future in as_completed(futures):
-                run, error = futures[future], future.exception()
-                if error is None:
-                    made.append(run)
-                    report(f"{run}: {_losses(future.result())}")
-                else:
-                    failed[run] = f"{type(error).__name__}: {error}"
-                    report(f"{run}: FAILED, {failed[run]}")
-        except BaseException:  # Ctrl-C: the runs that have begun are not waited for
-            for worker in set(active_children()) - others:
-                worker.terminate()
-            raise
-    return Outcome([plan.options.run for plan in done], made, failed)
-
-
-def _is_complete(store: Store, plan: Plan, runs: Path) -> bool:
-    log = _log_of(plan, runs)
-    events = read_events(log) if log.exists() else []
-    if not events or events[-1]["event"] != "result":
-        return False
-    wanted = json.loads(json.dumps(config_event(store, plan.shares, plan.options)))
-    if differing := [name for name in wanted if wanted[name] != events[0].get(name)]:
-        raise InvalidArgument(
-            f"{log} is a run with another {', '.join(differing)}: put this sweep into another --runs, "
-            "or remove the logs that are not wanted"
-        )
-    return True
-
-
-def _log_of(plan: Plan, runs: Path) -> Path:
-    return runs / f"{plan.options.run}.jsonl"
-
-
-def _workers(jobs: int) -> ProcessPoolExecutor:
-    """Processes that share the cores and import torch once for many runs; none starts before it has one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, cores // jobs)
-    return ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_begin, initargs=(threads,))
-
-
-def _begin(threads: int) -> None:
-    torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker that outlived a killed sweep would write on into the logs of the next one."""
-    parent_process().join()
-    os._exit(1)
-
-
-def _make(path: str, plan: Plan, runs: Path) -> dict[str, float]:
-    """In a worker: train one run from the start and log it; its held-out losses."""
-    log = _log_of(plan, runs)
-    log.unlink(missing_ok=True)
-    store, options = _store(path), plan.options
-    held_out = _held_out(path, options.model.patch_size, options.eval_crops)
-    emit = partial(append_event, log)
-    return train(store, plan.shares, options, emit=emit, held_out=held_out).loss
-
-
-@cache
-def _store(path: str) -> Store:
-    return open_store(path)
-
-
-@cache
-def _held_out(path: str, patch_size: int, crops: int) -> HeldOut:
-    return HeldOut.read(_store(path), patch_size=patch_size, crops=crops)
-
-
-def _losses(loss: dict[str, float]) -> str:
-    return ", ".join(f"{domain} {value:.5f}" for domain, value in loss.items())
 
 
 @command()
@@ -182,9 +47,11 @@ def _losses(loss: dict[str, float]) -> str:
 @click.option("--seed", default=0, help="Of the mixtures, and of every run's own seed.")
 @click.option("--designs", type=click.Path(exists=True, dir_okay=False), help="A CSV of the runs, in place of these.")
 @click.option("--jobs", default=1, type=click.IntRange(min=1), help="Worker processes; they share the cores.")
+@click.option("--dask", metavar="ADDRESS", help="Make them on this Dask cluster; local starts one.")
+@click.option("--print-commands", is_flag=True, help="Print a command for each missing run, and make none.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 @training_flags(without=("draws", "seed", "eval_every"))
-def main(store: str, runs: str, jobs: int, as_json: bool, **flags: Any) -> None:
+def main(store: str, runs: str, jobs: int, dask: str | None, print_commands: bool, as_json: bool, **flags: Any) -> None:
     """Train single domains and mixtures of STORE, and log every run in RUNS."""
     opened, folder = open_store(store), Path(runs)
     given = {name: flags.pop(name) for name in (*_PLANNED, "designs")}
@@ -192,12 +59,16 @@ def main(store: str, runs: str, jobs: int, as_json: bool, **flags: Any) -> None:
     plans = plans_of(designs, options_from(flags))
     folder.mkdir(parents=True, exist_ok=True)
     _record(folder / "design.csv", designs, earlier=bool(given["designs"]))
+    if print_commands:
+        for line in commands_of(opened, plans, runs=folder):
+            click.echo(line)
+        return
     if not as_json:
         shares = [[design.shares.get(domain, 0.0) for domain in opened.domains] for design in designs]
         rows = [[one.run, one.draws, *given] for one, given in zip(designs, shares, strict=True)]
         click.echo(table(["run", "draws", *opened.domains], rows) + "\n")
     with _progress(len(plans), quiet=as_json) as report:
-        outcome = run_plans(opened, plans, runs=folder, jobs=jobs, report=report)
+        outcome = run_plans(opened, plans, runs=folder, jobs=jobs, dask=dask, report=report)
     _finish(outcome, runs, as_json=as_json)
 
 
