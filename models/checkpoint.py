@@ -22,10 +22,9 @@ from torch import Tensor, nn
 
 from models.mae import MAEConfig, MaskedAutoencoder
 from models.unetr import UNETR, UNETR_PATCH
-from models.vit import ViTConfig
+from models.vit import BASE_WIDTH, ViTConfig
 
 SCHEMA_VERSION = 1
-BASE_WIDTH = 768  # the hidden size that scale_factor multiplies: ViT-B, the default of MONAI's UNETR
 
 
 def save_checkpoint(

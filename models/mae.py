@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.vit import Block, ViT, ViTConfig, patchify, sincos_positions, unpatchify
+from models.vit import Block, ViT, ViTConfig, patchify, positions, through, unpatchify
 
 TYPICAL_MEAN, TYPICAL_STD = 0.3, 0.25
 """Of CT, MRI and PET crops whose intensities were brought to [0, 1]."""
@@ -60,14 +60,22 @@ class MaskedAutoencoder(nn.Module):
         self.vit = ViT(config.encoder)
         self.decoder_embed = nn.Linear(config.encoder.hidden_size, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        positions = sincos_positions(config.encoder.grid, width)
-        self.decoder_positions = nn.Parameter(positions, requires_grad=False)
+        self.decoder_positions = positions(config.encoder.grid, width, learned=config.encoder.learned_positions)
         self.decoder_blocks = nn.ModuleList(
             Block(width, config.decoder_heads, 4 * width) for _ in range(config.decoder_layers)
         )
         self.decoder_norm = nn.LayerNorm(width)
         self.decoder_head = nn.Linear(width, config.encoder.patch_voxels)
         self._initialize()
+
+    @property
+    def recompute(self) -> bool:
+        """Whether training keeps only the inputs of the blocks, of both encoder and decoder; see `ViT`."""
+        return self.vit.recompute
+
+    @recompute.setter
+    def recompute(self, value: bool) -> None:
+        self.vit.recompute = value
 
     @torch.no_grad()
     def _initialize(self) -> None:
@@ -114,7 +122,7 @@ class MaskedAutoencoder(nn.Module):
         hidden = self.mask_token.to(known.dtype).expand(len(known), self.config.encoder.num_patches, -1)
         tokens = hidden.scatter(1, where, known) + self.decoder_positions  # (B, N, D)
         for block in self.decoder_blocks:
-            tokens = block(tokens)
+            tokens = through(block, tokens, recompute=self.recompute)
         return self.decoder_head(self.decoder_norm(tokens))
 
     def loss(self, patches: Tensor, prediction: Tensor, visible: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -115,6 +115,23 @@ def test_every_trainable_parameter_gets_a_gradient():
     assert still == []
 
 
+def test_recomputing_is_set_for_encoder_and_decoder_and_changes_nothing(monkeypatch):
+    mae = model()
+    assert not mae.recompute
+    seen = []
+    monkeypatch.setattr("models.vit.checkpoint", lambda block, *rest, **how: seen.append(block) or block(*rest))
+    for mae.recompute in (False, True):
+        mae(images(), mae.draw_visible(2, seeded()))
+        assert seen == ([*mae.vit.blocks, *mae.decoder_blocks] if mae.recompute else [])
+
+
+def test_learned_positions_are_trained_in_encoder_and_decoder():
+    mae = model(replace(SMALL, encoder=replace(ENCODER, learned_positions=True, hidden_size=20), decoder_width=10))
+    mae(images(), mae.draw_visible(2, seeded()))[0].mean().backward()
+    assert mae.vit.patch_embedding.position_embeddings.grad.abs().sum() > 0
+    assert mae.decoder_positions.grad.abs().sum() > 0
+
+
 def test_training_on_one_batch_halves_its_loss():
     mae = model()
     batch, visible = images(4), mae.draw_visible(4, seeded())
