@@ -102,6 +102,12 @@ class ViTConfig:
         """Numbers in a patch, channels included."""
         return self.in_channels * prod(self.patch_size)
 
+    def check(self, images: Tensor) -> None:
+        """Raise ValueError unless `images` are (B, C, X, Y, Z) of this size."""
+        expected = (self.in_channels, *self.img_size)
+        if images.shape[1:] != expected:
+            raise ValueError(f"images must have shape (B, {', '.join(map(str, expected))}), got {tuple(images.shape)}")
+
 
 class ViT(nn.Module):
     """The transformer: `(B, C, X, Y, Z)` images to `(B, N, E)` tokens.
@@ -122,9 +128,7 @@ class ViT(nn.Module):
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Encode `images`; see `encode` for `kept` and the result."""
-        expected = (self.config.in_channels, *self.config.img_size)
-        if images.shape[1:] != expected:
-            raise ValueError(f"images must have shape (B, *{expected}), got {tuple(images.shape)}")
+        self.config.check(images)
         return self.encode(patchify(images, self.config.patch_size), kept)
 
     def encode(self, patches: Tensor, kept: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:

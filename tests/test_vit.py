@@ -164,5 +164,5 @@ def test_positions_of_a_width_not_divisible_by_six_are_refused():
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"must have shape \(B, \*\(1, 8, 8, 8\)\), got \(1, 1, 9, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"must have shape \(B, 1, 8, 8, 8\), got \(1, 1, 9, 8, 8\)"):
         ViT(SMALL)(torch.zeros(1, 1, 9, 8, 8))
