@@ -41,14 +41,13 @@ def from_monai(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     _refuse_perceptron(state)
     like = _like(state).state_dict()
-    converted = {name: one for name, one in state.items() if not UNUSED.match(name)}
-    faults = differences(converted, {name: one for name, one in like.items() if not UNUSED.match(name)}, "a UNETR")
+    converted = {name: one for name, one in state.items() if name in like or not UNUSED.match(name)}
+    for name, one in like.items():
+        if UNUSED.match(name) and name not in converted:
+            converted[name] = torch.ones(one.shape) if name.endswith("weight") else torch.zeros(one.shape)
+    faults = differences(converted, like, "a UNETR")
     if faults:
         raise ValueError("not the state dict of a UNETR of MONAI 1.3 to 1.6:\n  " + "\n  ".join(faults))
-    for name, one in like.items():
-        if UNUSED.match(name):
-            start = torch.ones if name.endswith("weight") else torch.zeros
-            converted[name] = state[name] if name in state else start(one.shape)
     return converted
 
 
@@ -76,7 +75,8 @@ def to_monai(state: Mapping[str, Tensor], *, version: str) -> dict[str, Tensor]:
 def save_safetensors(path: str | os.PathLike[str], checkpoint: Mapping[str, Any]) -> None:
     """Write the `unetr_state_dict` of a checkpoint as a safetensors file, whose header holds its schema and metadata.
 
-    The autoencoder's decoder and the states of sampler and training stay behind. Needs `safetensors`.
+    The metadata are JSON there. The autoencoder's decoder and the states of sampler and training stay behind.
+    ValueError without the package `safetensors`.
     """
     safetensors = _safetensors()
     tensors = {name: one.contiguous() for name, one in checkpoint["unetr_state_dict"].items()}
