@@ -1,9 +1,12 @@
 import os
+from contextlib import suppress
 from dataclasses import replace
 
 import monai.networks.nets
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.checkpoint import load_checkpoint, load_encoder, load_mae, save_checkpoint, unetr_state_dict
 from models.mae import MAEConfig, MaskedAutoencoder
@@ -50,6 +53,13 @@ def saved(tmp_path_factory):
     mae = model(MONAI_SIZED)
     save_checkpoint(path, mae, metadata={"shares": {"a-ct": 1.0}}, data={"position": 64})
     return mae, path
+
+
+@pytest.fixture(scope="module")
+def small_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("small") / "mae.pt"
+    save_checkpoint(path, model())
+    return path
 
 
 def test_the_state_dict_loads_into_a_stock_monai_unetr_which_then_encodes_alike(saved):
@@ -216,6 +226,16 @@ def test_a_torn_file_is_refused(saved, tmp_path):
     (tmp_path / "mae.pt").write_bytes(saved[1].read_bytes()[:5000])
     with pytest.raises(ValueError, match="is torn"):
         load_checkpoint(tmp_path / "mae.pt")
+
+
+@given(st.integers(0, 2000), st.integers(0, 255))
+def test_a_changed_byte_raises_nothing_but_a_value_error(small_file, place, value):
+    content = bytearray(small_file.read_bytes())
+    content[place] = value
+    changed = small_file.with_name("changed.pt")
+    changed.write_bytes(content)
+    with suppress(ValueError):
+        load_checkpoint(changed)
 
 
 def test_the_file_is_on_the_disk_before_it_has_its_name_and_the_name_after(tmp_path, monkeypatch):
