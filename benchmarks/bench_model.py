@@ -116,14 +116,22 @@ def memory_row(found: dict[str, Any]) -> str:
     return f"{Task(**found['task'])!s:<40} {figures} {whole[0] / whole[1]:>8.2f}x"
 
 
-def measure(
-    tasks: Sequence[Task], rounds: int, one: Callable[[Task, int], dict[str, Any]], row: Callable[[dict[str, Any]], str]
-) -> list[dict[str, Any]]:
-    """Each task measured and told when it is."""
-    found = []
-    for task in tasks:
-        found.append(one(task, rounds))
-        click.echo(row(found[-1]))
+def time_table(tasks: Sequence[Task], rounds: int) -> list[dict[str, Any]]:
+    """Each task timed, and told when it is."""
+    click.echo(f"{'ms a step':<40} {'mixio':>8} {'MONAI':>8} {'ratio':>7} {'quartiles':>12}")
+    return [told(timed(task, rounds), time_row) for task in tasks]
+
+
+def memory_table(tasks: Sequence[Task], rounds: int) -> list[dict[str, Any]]:
+    """Each task weighed, and told when it is."""
+    names = f"{'mixio':>8} {'recompute':>9} {'MONAI':>8} {'ratio':>7} {'recompute':>10} {'whole':>9}"
+    click.echo(f"\n{'MB of a step':<40} {names}")
+    return [told(weighed(task, rounds), memory_row) for task in tasks]
+
+
+def told(found: dict[str, Any], row: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
+    """`found`, once its line is printed."""
+    click.echo(row(found))
     return found
 
 
@@ -133,9 +141,10 @@ def measure(
 )
 @click.option("--threads", default=1, type=click.IntRange(min=1), help="Of the CPU.")
 @click.option("--only", default="", help="A word that a task must have in its name: mae, unetr, 48³.")
+@click.option("--memory/--no-memory", default=True, help="Whether to weigh too.")
 @click.option("--device", default="cpu", type=click.Choice(["cpu", "cuda"]), help="cuda: the rows of a GPU alone.")
 @click.option("--json", "record", type=click.Path(path_type=Path), help="A file for every turn's figures.")
-def main(rounds: int, threads: int, only: str, device: str, record: Path | None) -> None:
+def main(rounds: int, threads: int, only: str, memory: bool, device: str, record: Path | None) -> None:
     """Time and weigh training steps of the models beside MONAI's."""
     figures: dict[str, Any] = {"machine": machine(), "versions": versions(PACKAGES), "threads": threads}
     if device == "cuda":
@@ -143,12 +152,9 @@ def main(rounds: int, threads: int, only: str, device: str, record: Path | None)
         figures["gpu"] = gpu_rows(rounds)
     else:
         torch.set_num_threads(threads)
-        timed_tasks, weighed_tasks = ([task for task in tasks if only in str(task)] for tasks in (TIMED, WEIGHED))
-        click.echo(f"{'ms a step':<40} {'mixio':>8} {'MONAI':>8} {'ratio':>7} {'quartiles':>12}")
-        figures["time"] = measure(timed_tasks, rounds, timed, time_row)
-        names = f"{'mixio':>8} {'recompute':>9} {'MONAI':>8} {'ratio':>7} {'recompute':>10} {'whole':>9}"
-        click.echo(f"\n{'MB of a step':<40} {names}")
-        figures["memory"] = measure(weighed_tasks, max(1, rounds // 3), weighed, memory_row)
+        figures["time"], figures["memory"] = time_table([task for task in TIMED if only in str(task)], rounds), []
+        if memory:
+            figures["memory"] = memory_table([task for task in WEIGHED if only in str(task)], max(1, rounds // 3))
     click.echo(f"\n{machine()}; {figures['versions']}; {threads} threads")
     if record:
         record.write_text(json.dumps(figures, indent=1))

@@ -150,3 +150,14 @@ def test_images_of_another_size_are_refused():
     mae = model()
     with pytest.raises(ValueError, match=r"must have shape \(B, 1, 32, 32, 32\), got \(1, 1, 48, 32, 32\)"):
         mae(torch.zeros(1, 1, 48, 32, 32), torch.tensor([[0, 1]]))
+
+
+def test_it_runs_under_bfloat16_autocast():
+    mae = model()
+    visible = mae.draw_visible(2, seeded())
+    exact, _ = mae(images(), visible)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough, _ = mae(images(), visible)
+    rough.mean().backward()
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, rtol=0.05, atol=0)
