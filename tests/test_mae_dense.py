@@ -125,6 +125,7 @@ def test_recomputing_changes_no_gradient():
         mae.zero_grad()
         mae(images(), visible)[0].mean().backward()
         gradients.append({name: one.grad for name, one in mae.named_parameters() if one.grad is not None})
+    assert mae.unetr.recompute
     assert gradients[0].keys() == gradients[1].keys()
     assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
 

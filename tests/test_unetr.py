@@ -72,8 +72,19 @@ def test_recomputing_changes_neither_result_nor_gradient():
         unetr.zero_grad()
         unetr(images()).square().mean().backward()
         gradients.append([one.grad for one in unetr.parameters() if one.grad is not None])
-    assert unetr.vit.recompute
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+def test_recomputing_covers_every_block_and_every_stage_of_the_convolutions(monkeypatch):
+    unetr, seen = UNETR(config(num_layers=2), out_channels=1, feature_size=1), []
+    monkeypatch.setattr("models.vit.checkpoint", lambda part, *rest, **how: seen.append(part) or part(*rest))
+    unetr(images())
+    assert seen == []
+    unetr.recompute = True
+    unetr(images())
+    stages = {part for name, part in unetr.named_children() if name.startswith(("encoder", "decoder"))}
+    assert set(seen) == {*unetr.vit.blocks, *stages}
+    assert len(seen) == 2 + 8
 
 
 def test_the_default_size_has_as_many_parameters_as_published():
