@@ -4,15 +4,17 @@ otherwise.
     {"schema_version": 1, "unetr_state_dict": {...}, "mae_state_dict": {...}, "metadata": {...},
      "data": the sampler's state or None}
 
-`unetr_state_dict` loads as it is into a `monai.networks.nets.UNETR` of the same sizes: the trained encoder
-under `vit.`, everything else freshly initialized from a fixed seed, one output channel. UNETR exists for
-patches of 16³ only; for other patches the dict holds the `vit.` part alone and `metadata["unetr"]` is
-"encoder-only" instead of "full". To put the encoder into a network with another head, use `load_encoder`.
+`unetr_state_dict` loads as it is into a `monai.networks.nets.UNETR` of the same sizes. Of a sparse autoencoder it is
+the trained encoder under `vit.`, everything else freshly initialized from a fixed seed, one output channel; of a dense
+one it is the whole trained UNETR. UNETR exists for patches of 16³ only; for other patches the dict holds the `vit.`
+part alone and `metadata["unetr"]` is "encoder-only" instead of "full". To put the encoder into a network with another
+head, use `load_encoder`; for other versions of MONAI and for safetensors, see `convert.py`.
 """
 
+import errno
 import os
-import pickle
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,38 +23,60 @@ import torch
 from torch import Tensor, nn
 
 from models.mae import MAEConfig, MaskedAutoencoder
+from models.mae_dense import DenseMAEConfig, DenseMaskedAutoencoder
 from models.unetr import UNETR, UNETR_PATCH
-from models.vit import ViTConfig
+from models.vit import BASE_WIDTH, ViTConfig
 
 SCHEMA_VERSION = 1
-BASE_WIDTH = 768  # the hidden size that scale_factor multiplies: ViT-B, the default of MONAI's UNETR
+UNUSED = re.compile(r"vit\.blocks\.\d+\.(norm_)?cross_attn\.")
+"""Tensors that no forward pass uses: `cross_attn` in MONAI 1.4 and 1.5, `norm_cross_attn` from 1.4 on."""
 
 
 def save_checkpoint(
     path: str | os.PathLike[str],
-    mae: MaskedAutoencoder,
+    mae: MaskedAutoencoder | DenseMaskedAutoencoder,
     *,
     metadata: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `mae` to `path`, to a temporary name first.
+    """Write `mae` to `path`, which holds the old file or the whole new one at any moment; on disk on return.
 
     `metadata` (plain values) is added to the sizes of the model; `data` is the state of the sampler.
     """
-    path = Path(path)
+    state = _on_cpu(mae.state_dict())
     checkpoint = {
         "schema_version": SCHEMA_VERSION,
-        "unetr_state_dict": unetr_state_dict(mae),
-        "mae_state_dict": _on_cpu(mae.state_dict()),
+        "unetr_state_dict": _unetr_part(mae.config, state),
+        "mae_state_dict": state,
         "metadata": {**describe(mae.config), **(metadata or {})},
         "data": data,
     }
+    replace_file(path, lambda temporary: torch.save(checkpoint, temporary))
+
+
+def replace_file(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
+    """Have `write` fill a temporary file beside `path`, bring it to the disk and rename it into place."""
+    path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        torch.save(checkpoint, temporary)
+        write(temporary)
+        _flush(temporary)
         os.replace(temporary, path)
+        _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems flush no folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -62,22 +86,32 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     with open(path, "rb") as file:
         try:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        except Exception as error:  # bytes that changed on the way can raise almost anything
             raise ValueError(
                 f"{path} is torn, or not a checkpoint of tensors and plain values; not loaded: {error}"
             ) from error
-    version = checkpoint.get("schema_version") if isinstance(checkpoint, dict) else None
+    check_schema(path, checkpoint.get("schema_version") if isinstance(checkpoint, dict) else None)
+    return checkpoint
+
+
+def check_schema(path: str | os.PathLike[str], version: Any) -> None:
+    """Raise ValueError unless `version` is a schema that this version reads."""
     if not isinstance(version, int):
         raise ValueError(f"{path} has no schema_version; it was not written by save_checkpoint")
     if version > SCHEMA_VERSION:
         raise ValueError(f"{path} has schema {version}, this version reads up to {SCHEMA_VERSION}; update it")
-    return checkpoint
 
 
-def load_mae(checkpoint: Mapping[str, Any]) -> MaskedAutoencoder:
-    """The autoencoder of a checkpoint, to train on or to reconstruct with."""
+def load_mae(checkpoint: Mapping[str, Any]) -> MaskedAutoencoder | DenseMaskedAutoencoder:
+    """The autoencoder of a checkpoint, to train on or to reconstruct with; ValueError if there is none."""
+    if "mae_state_dict" not in checkpoint:
+        raise ValueError(
+            "this holds a UNETR and no autoencoder, as safetensors files do; load what save_checkpoint wrote"
+        )
     sizes = dict(checkpoint["metadata"]["mae"])
-    mae = MaskedAutoencoder(MAEConfig(**{**sizes, "encoder": ViTConfig(**sizes["encoder"])}))
+    sizes["encoder"] = ViTConfig(**sizes["encoder"])
+    dense = checkpoint["metadata"].get("kind") == "dense"
+    mae = DenseMaskedAutoencoder(DenseMAEConfig(**sizes)) if dense else MaskedAutoencoder(MAEConfig(**sizes))
     mae.load_state_dict(checkpoint["mae_state_dict"])
     return mae
 
@@ -89,32 +123,45 @@ def load_encoder(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     no forward pass uses: `cross_attn` (MONAI 1.4 and 1.5) and `norm_cross_attn` (1.4 and later).
     """
     source = _used(checkpoint["unetr_state_dict"])
-    wanted = _used(module.state_dict())
-    faults = [f"{name}: not in the checkpoint" for name in wanted.keys() - source.keys()]
-    faults += [f"{name}: not in the module" for name in source.keys() - wanted.keys()]
-    faults += [
-        f"{name}: {tuple(source[name].shape)} in the checkpoint, {tuple(wanted[name].shape)} in the module"
-        for name in source.keys() & wanted.keys()
-        if source[name].shape != wanted[name].shape
-    ]
+    faults = differences(source, _used(module.state_dict()), "the module")
     if faults:
-        raise ValueError("the encoder does not fit:\n  " + "\n  ".join(sorted(faults)))
+        raise ValueError("the encoder does not fit:\n  " + "\n  ".join(faults))
     module.load_state_dict(source, strict=False)
 
 
-def unetr_state_dict(mae: MaskedAutoencoder) -> dict[str, Tensor]:
-    """The encoder of `mae` inside a fresh UNETR, or alone where its patches are not 16³."""
-    encoder = {f"vit.{name}": tensor for name, tensor in _on_cpu(mae.vit.state_dict()).items()}
-    if mae.config.encoder.patch_size != UNETR_PATCH:
+def differences(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> list[str]:
+    """What keeps `state`, of a checkpoint, from being loaded `where` the `wanted` tensors are; a line a name."""
+    faults = [f"{name}: not in the checkpoint" for name in wanted.keys() - state.keys()]
+    faults += [f"{name}: not in {where}" for name in state.keys() - wanted.keys()]
+    faults += [
+        f"{name}: {tuple(state[name].shape)} in the checkpoint, {tuple(wanted[name].shape)} in {where}"
+        for name in state.keys() & wanted.keys()
+        if state[name].shape != wanted[name].shape
+    ]
+    return sorted(faults)
+
+
+def unetr_state_dict(mae: MaskedAutoencoder | DenseMaskedAutoencoder) -> dict[str, Tensor]:
+    """The trained UNETR of a dense autoencoder; the encoder of a sparse one inside a fresh UNETR, or alone where its
+    patches are not 16³. On the CPU.
+    """
+    return _unetr_part(mae.config, _on_cpu(mae.state_dict()))
+
+
+def _unetr_part(config: MAEConfig | DenseMAEConfig, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if isinstance(config, DenseMAEConfig):
+        return {name.removeprefix("unetr."): one for name, one in state.items() if name.startswith("unetr.")}
+    encoder = {name: tensor for name, tensor in state.items() if name.startswith("vit.")}
+    if config.encoder.patch_size != UNETR_PATCH:
         return encoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        fresh = UNETR(mae.config.encoder, out_channels=1)
+        fresh = UNETR(config.encoder, out_channels=1)
     return {**fresh.state_dict(), **encoder}
 
 
-def describe(config: MAEConfig) -> dict[str, Any]:
-    """The sizes of the model as plain values; sizes in voxels."""
+def describe(config: MAEConfig | DenseMAEConfig) -> dict[str, Any]:
+    """Kind and sizes of the model as plain values; sizes in voxels."""
     encoder = config.encoder
     full = encoder.patch_size == UNETR_PATCH
     return {
@@ -126,6 +173,7 @@ def describe(config: MAEConfig) -> dict[str, Any]:
         "img_size": list(encoder.img_size),
         "patch_size": list(encoder.patch_size),
         "in_channels": encoder.in_channels,
+        "kind": "dense" if isinstance(config, DenseMAEConfig) else "sparse",
         "unetr": "full" if full else "encoder-only",
         "mae": asdict(config),
     }
@@ -133,11 +181,7 @@ def describe(config: MAEConfig) -> dict[str, Any]:
 
 def _used(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The `vit.` tensors that a forward pass uses."""
-    return {
-        name: tensor
-        for name, tensor in state.items()
-        if name.startswith("vit.") and ".cross_attn." not in name and ".norm_cross_attn." not in name
-    }
+    return {name: one for name, one in state.items() if name.startswith("vit.") and not UNUSED.match(name)}
 
 
 def _on_cpu(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

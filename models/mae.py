@@ -1,4 +1,4 @@
-"""A sparse masked autoencoder over 3D patches (He et al., arXiv 2111.06377).
+"""A sparse masked autoencoder over 3D patches (He et al., arXiv 2111.06377); `mae_dense.py` has the dense one.
 
 The encoder, a plain `ViT`, sees the visible patches only; a light decoder sees all positions and predicts the
 voxels of the hidden ones. The loss is the mean squared error of the input's own intensities over hidden
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.vit import Block, ViT, ViTConfig, patchify, sincos_positions, unpatchify
+from models.masking import draw_visible, hidden_error, real_voxels, visible_patches
+from models.vit import Block, ViT, ViTConfig, patchify, positions, through, unpatchify
 
 TYPICAL_MEAN, TYPICAL_STD = 0.3, 0.25
 """Of CT, MRI and PET crops whose intensities were brought to [0, 1]."""
@@ -19,7 +20,7 @@ TYPICAL_MEAN, TYPICAL_STD = 0.3, 0.25
 
 @dataclass(frozen=True)
 class MAEConfig:
-    """Encoder, decoder, and how much is hidden.
+    """Encoder, decoder, and how much is hidden. The decoder's positions are learned where the encoder's are.
 
     norm_target: predict each patch after removing its mean and dividing by its standard deviation.
     """
@@ -32,13 +33,7 @@ class MAEConfig:
     norm_target: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.mask_ratio < 1:
-            raise ValueError(f"mask_ratio must lie between 0 and 1, both excluded, got {self.mask_ratio}")
-        if not 1 <= self.num_visible < self.encoder.num_patches:
-            raise ValueError(
-                f"mask_ratio {self.mask_ratio} leaves {self.num_visible} of {self.encoder.num_patches} "
-                "patches visible; at least one must be visible and one hidden"
-            )
+        visible_patches(self.encoder.num_patches, self.mask_ratio)
         if self.decoder_width % self.decoder_heads:
             raise ValueError(
                 f"decoder_width {self.decoder_width} must be a multiple of decoder_heads {self.decoder_heads}"
@@ -47,7 +42,7 @@ class MAEConfig:
     @property
     def num_visible(self) -> int:
         """Patches of an image that the encoder sees."""
-        return round(self.encoder.num_patches * (1 - self.mask_ratio))
+        return visible_patches(self.encoder.num_patches, self.mask_ratio)
 
 
 class MaskedAutoencoder(nn.Module):
@@ -60,8 +55,7 @@ class MaskedAutoencoder(nn.Module):
         self.vit = ViT(config.encoder)
         self.decoder_embed = nn.Linear(config.encoder.hidden_size, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        positions = sincos_positions(config.encoder.grid, width)
-        self.decoder_positions = nn.Parameter(positions, requires_grad=False)
+        self.decoder_positions = positions(config.encoder.grid, width, learned=config.encoder.learned_positions)
         self.decoder_blocks = nn.ModuleList(
             Block(width, config.decoder_heads, 4 * width) for _ in range(config.decoder_layers)
         )
@@ -69,22 +63,22 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_head = nn.Linear(width, config.encoder.patch_voxels)
         self._initialize()
 
+    @property
+    def recompute(self) -> bool:
+        """Whether training keeps only the inputs of the blocks, of both encoder and decoder; see `ViT`."""
+        return self.vit.recompute
+
+    @recompute.setter
+    def recompute(self, value: bool) -> None:
+        self.vit.recompute = value
+
     @torch.no_grad()
     def _initialize(self) -> None:
-        """Start where the data are: intensities in [0, 1] come in as if standardised, and go out near their mean.
-
-        All of it is initial weights, so the encoder works on plain intensities elsewhere too. Without it a small
-        model spends its first 2,000 patches on the plateau of predicting the mean.
-        """
-        self.apply(_xavier)
+        """Xavier, the encoder as `start_encoder` has it, and predictions that start near the mean of the data."""
+        self.apply(xavier)
         nn.init.normal_(self.mask_token, std=0.02)
-        embedding = self.vit.patch_embedding.patch_embeddings
-        embedding.weight /= TYPICAL_STD
-        embedding.bias.copy_(-TYPICAL_MEAN * embedding.weight.flatten(1).sum(1))
-        for blocks in (self.vit.blocks, self.decoder_blocks):
-            for block in blocks:  # residual branches as in GPT-2
-                block.attn.out_proj.weight /= (2 * len(blocks)) ** 0.5
-                block.mlp.linear2.weight /= (2 * len(blocks)) ** 0.5
+        start_encoder(self.vit)
+        _shrink_residuals(self.decoder_blocks)
         nn.init.normal_(self.decoder_head.weight, std=0.01)
         nn.init.constant_(self.decoder_head.bias, 0.0 if self.config.norm_target else TYPICAL_MEAN)
 
@@ -98,9 +92,7 @@ class MaskedAutoencoder(nn.Module):
 
     def draw_visible(self, batch: int, generator: torch.Generator) -> Tensor:
         """Numbers of the visible patches, (B, K) in rising order, on the generator's device."""
-        shape = (batch, self.config.encoder.num_patches)
-        noise = torch.rand(shape, generator=generator, device=generator.device)
-        return noise.argsort(1)[:, : self.config.num_visible].sort(1).values
+        return draw_visible(batch, self.config.encoder.num_patches, self.config.num_visible, generator)
 
     def forward_encoder(self, patches: Tensor, visible: Tensor) -> Tensor:
         """(B, N, P), (B, K) -> (B, K, E)"""
@@ -114,7 +106,7 @@ class MaskedAutoencoder(nn.Module):
         hidden = self.mask_token.to(known.dtype).expand(len(known), self.config.encoder.num_patches, -1)
         tokens = hidden.scatter(1, where, known) + self.decoder_positions  # (B, N, D)
         for block in self.decoder_blocks:
-            tokens = block(tokens)
+            tokens = through(block, tokens, recompute=self.recompute)
         return self.decoder_head(self.decoder_norm(tokens))
 
     def loss(self, patches: Tensor, prediction: Tensor, visible: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -124,42 +116,44 @@ class MaskedAutoencoder(nn.Module):
         `valid` (B, 2, 3) holds the first and one-past-last real voxel; None means that all are. An image with
         no real hidden voxel has loss 0.
         """
-        weight = torch.ones_like(patches) if valid is None else self._real(valid, patches)  # (B, N, P)
-        target = _normalize(patches, weight) if self.config.norm_target else patches
-        weight = weight.scatter(1, visible[..., None].expand(-1, -1, weight.shape[2]), 0.0)
-        error = weight * (prediction.float() - target.float()).square()
-        return error.sum((1, 2)) / weight.sum((1, 2)).clamp(min=1)
+        real = None if valid is None else real_voxels(valid, self.config.encoder)
+        return hidden_error(patches, prediction, visible, real=real, norm_target=self.config.norm_target)
 
     def forward(self, images: Tensor, visible: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The loss of each image (B,) and the predicted patches (B, N, P); see `draw_visible` and `loss`."""
+        """The loss of each image (B,) and the predicted patches (B, N, P); see `draw_visible` and `loss`.
+
+        Raises ValueError for images of another size than the encoder's.
+        """
+        self.config.encoder.check(images)
         patches = self.patchify(images)
         latent = self.forward_encoder(patches, visible)
         prediction = self.forward_decoder(latent, visible)
         return self.loss(patches, prediction, visible, valid), prediction
 
-    def _real(self, valid: Tensor, patches: Tensor) -> Tensor:
-        """1 where a voxel is real data, 0 in padding: (B, 2, 3) -> (B, N, P)."""
-        inside = torch.ones((), dtype=torch.bool, device=valid.device)
-        for axis, size in enumerate(self.config.encoder.img_size):
-            index = torch.arange(size, device=valid.device)
-            one = (index >= valid[:, :1, axis]) & (index < valid[:, 1:, axis])  # (B, size)
-            shape = [len(valid), 1, 1, 1, 1]
-            shape[2 + axis] = size
-            inside = inside & one.view(shape)  # (B, 1, X, Y, Z) in the end
-        return self.patchify(inside.expand(-1, self.config.encoder.in_channels, -1, -1, -1)).to(patches)
+
+@torch.no_grad()
+def start_encoder(vit: ViT) -> None:
+    """Start, from Xavier's weights, where the data are: intensities in [0, 1] come in as if standardised.
+
+    All of it is initial weights, so the encoder works on plain intensities elsewhere too. Without it a small
+    model spends its first 2,000 patches on the plateau of predicting the mean.
+    """
+    embedding = vit.patch_embedding.patch_embeddings
+    embedding.weight /= TYPICAL_STD
+    embedding.bias.copy_(-TYPICAL_MEAN * embedding.weight.flatten(1).sum(1))
+    _shrink_residuals(vit.blocks)
 
 
-def _normalize(patches: Tensor, weight: Tensor) -> Tensor:
-    """Each patch minus its mean, over its standard deviation, both over its real voxels; (B, N, P)."""
-    count = weight.sum(2, keepdim=True).clamp(min=1)
-    mean = (patches * weight).sum(2, keepdim=True) / count
-    variance = ((patches - mean).square() * weight).sum(2, keepdim=True) / count
-    return (patches - mean) / (variance + 1e-6).sqrt()
-
-
-def _xavier(module: nn.Module) -> None:
+def xavier(module: nn.Module) -> None:
     """Xavier-uniform weights and zero biases, as in the reference implementation of the MAE."""
     if isinstance(module, nn.Linear | nn.Conv3d):
         nn.init.xavier_uniform_(module.weight.data.flatten(1))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def _shrink_residuals(blocks: nn.ModuleList) -> None:
+    """Residual branches that start smaller the more blocks there are, as in GPT-2."""
+    for block in blocks:
+        block.attn.out_proj.weight /= (2 * len(blocks)) ** 0.5
+        block.mlp.linear2.weight /= (2 * len(blocks)) ** 0.5

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.vit import ViT, ViTConfig
+from models.vit import ViT, ViTConfig, through
 
 UNETR_PATCH = (16, 16, 16)
 
@@ -36,15 +36,29 @@ class UNETR(nn.Module):
         self.decoder2 = _Merge(2 * features, features)
         self.out = _named_conv(_named_conv(nn.Conv3d(features, out_channels, kernel_size=1)))
 
+    @property
+    def recompute(self) -> bool:
+        """Whether training keeps only the inputs of the encoder's blocks and of the convolutional stages."""
+        return self.vit.recompute
+
+    @recompute.setter
+    def recompute(self, value: bool) -> None:
+        self.vit.recompute = value
+
     def forward(self, images: Tensor) -> Tensor:
+        """F features and g tokens along an axis. Raises ValueError for images of another size than the encoder's."""
         tokens, hidden = self.vit(images)
         layers = len(hidden)
         early, middle, late = (self._grid(hidden[layers * quarter // 4]) for quarter in (1, 2, 3))
-        up = self.decoder5(self._grid(tokens), self.encoder4(late))  # (B, 8F, 2g, ...), g = tokens an axis
-        up = self.decoder4(up, self.encoder3(middle))  # (B, 4F, 4g, ...)
-        up = self.decoder3(up, self.encoder2(early))  # (B, 2F, 8g, ...)
-        up = self.decoder2(up, self.encoder1(images))  # (B, F, 16g, ...)
+        up = self._merged(self.decoder5, self._grid(tokens), self.encoder4, late)  # (B, 8F, 2g, ...)
+        up = self._merged(self.decoder4, up, self.encoder3, middle)  # (B, 4F, 4g, ...)
+        up = self._merged(self.decoder3, up, self.encoder2, early)  # (B, 2F, 8g, ...)
+        up = self._merged(self.decoder2, up, self.encoder1, images)  # (B, F, 16g, ...)
         return self.out(up)
+
+    def _merged(self, decoder: nn.Module, grid: Tensor, encoder: nn.Module, skipped: Tensor) -> Tensor:
+        skip = through(encoder, skipped, recompute=self.recompute)
+        return through(decoder, grid, skip, recompute=self.recompute)
 
     def _grid(self, tokens: Tensor) -> Tensor:
         """(B, N, E) -> (B, E, gx, gy, gz)"""
@@ -62,8 +76,8 @@ class _ResBlock(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         residual = images if self.conv3 is None else F.instance_norm(self.conv3(images))
-        images = F.leaky_relu(F.instance_norm(self.conv1(images)), 0.01)
-        return F.leaky_relu(F.instance_norm(self.conv2(images)) + residual, 0.01)
+        images = F.leaky_relu(F.instance_norm(self.conv1(images)), 0.01, inplace=True)
+        return F.leaky_relu(F.instance_norm(self.conv2(images)).add_(residual), 0.01, inplace=True)
 
 
 class _Encoder(nn.Module):

@@ -18,13 +18,20 @@ from math import prod
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 Size = tuple[int, int, int]
+BASE_WIDTH, BASE_HEADS, MLP_RATIO = 768, 12, 4
+"""Of ViT-B, which is also what MONAI's UNETR is by default; `scale_factor` multiplies the width."""
 
 
 @dataclass(frozen=True)
 class ViTConfig:
-    """The shape of a ViT. Sizes are voxels, one number for a cube or three; they are kept as three."""
+    """The shape of a ViT. Sizes are voxels, one number for a cube or three; they are kept as three.
+
+    learned_positions: position embeddings start as small noise and are trained, as in MONAI's UNETR; otherwise
+    they are the fixed sines and cosines of `sincos_positions`.
+    """
 
     img_size: int | Size
     patch_size: int | Size
@@ -33,6 +40,7 @@ class ViTConfig:
     num_heads: int
     mlp_dim: int
     in_channels: int = 1
+    learned_positions: bool = False
 
     def __post_init__(self) -> None:
         for name in ("img_size", "patch_size"):
@@ -44,6 +52,39 @@ class ViTConfig:
             raise ValueError(f"img_size {self.img_size} must be a multiple of patch_size {self.patch_size}")
         if self.hidden_size % self.num_heads:
             raise ValueError(f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}")
+
+    @classmethod
+    def scaled(
+        cls,
+        scale_factor: float,
+        num_layers: int = 12,
+        *,
+        img_size: int | Size = 96,
+        patch_size: int | Size = 16,
+        in_channels: int = 1,
+        learned_positions: bool = False,
+    ) -> "ViTConfig":
+        """ViT-B with its width times `scale_factor`, a multiple of 1/64: 12 heads and a perceptron of four widths.
+
+        From 0.125 to 1.5 the widths are 96 to 1152. Raises ValueError for a width that 12 heads cannot share.
+        """
+        width = BASE_WIDTH * scale_factor
+        if width < BASE_HEADS or width % BASE_HEADS:
+            below = max(int(width // BASE_HEADS), 1)
+            raise ValueError(
+                f"scale_factor {scale_factor} makes a width of {width:g}, which must be a multiple of {BASE_HEADS}; "
+                f"the nearest are {below * BASE_HEADS / BASE_WIDTH} and {(below + 1) * BASE_HEADS / BASE_WIDTH}"
+            )
+        return cls(
+            img_size=img_size,
+            patch_size=patch_size,
+            hidden_size=int(width),
+            num_layers=num_layers,
+            num_heads=BASE_HEADS,
+            mlp_dim=MLP_RATIO * int(width),
+            in_channels=in_channels,
+            learned_positions=learned_positions,
+        )
 
     @property
     def grid(self) -> Size:
@@ -61,18 +102,25 @@ class ViTConfig:
         """Numbers in a patch, channels included."""
         return self.in_channels * prod(self.patch_size)
 
+    def check(self, images: Tensor) -> None:
+        """Raise ValueError unless `images` are (B, C, X, Y, Z) of this size."""
+        expected = (self.in_channels, *self.img_size)
+        if images.shape[1:] != expected:
+            raise ValueError(f"images must have shape (B, {', '.join(map(str, expected))}), got {tuple(images.shape)}")
+
 
 class ViT(nn.Module):
     """The transformer: `(B, C, X, Y, Z)` images to `(B, N, E)` tokens.
 
-    With `learned_positions` the position embeddings start as small noise and are trained; otherwise they are
-    the fixed sines and cosines of `sincos_positions`.
+    Set `recompute` to train with less memory and a third more computing: of each block only the input is kept
+    (Chen et al., arXiv 1604.06174).
     """
 
-    def __init__(self, config: ViTConfig, *, learned_positions: bool = False) -> None:
+    def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
-        self.patch_embedding = PatchEmbedding(config, learned_positions=learned_positions)
+        self.recompute = False
+        self.patch_embedding = PatchEmbedding(config)
         self.blocks = nn.ModuleList(
             Block(config.hidden_size, config.num_heads, config.mlp_dim) for _ in range(config.num_layers)
         )
@@ -80,9 +128,7 @@ class ViT(nn.Module):
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Encode `images`; see `encode` for `kept` and the result."""
-        expected = (self.config.in_channels, *self.config.img_size)
-        if images.shape[1:] != expected:
-            raise ValueError(f"images must have shape (B, *{expected}), got {tuple(images.shape)}")
+        self.config.check(images)
         return self.encode(patchify(images, self.config.patch_size), kept)
 
     def encode(self, patches: Tensor, kept: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
@@ -93,7 +139,7 @@ class ViT(nn.Module):
         tokens = self.patch_embedding(patches, kept)
         hidden = []
         for block in self.blocks:
-            tokens = block(tokens)
+            tokens = through(block, tokens, recompute=self.recompute)
             hidden.append(tokens)
         return self.norm(tokens), hidden
 
@@ -101,24 +147,20 @@ class ViT(nn.Module):
 class PatchEmbedding(nn.Module):
     """Patches to tokens, plus position."""
 
-    def __init__(self, config: ViTConfig, *, learned_positions: bool) -> None:
+    def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.patch_embeddings = nn.Conv3d(
             config.in_channels, config.hidden_size, kernel_size=config.patch_size, stride=config.patch_size
         )
-        if learned_positions:
-            start = nn.init.trunc_normal_(torch.empty(1, config.num_patches, config.hidden_size), std=0.02)
-        else:
-            start = sincos_positions(config.grid, config.hidden_size)
-        self.position_embeddings = nn.Parameter(start, requires_grad=learned_positions)
+        self.position_embeddings = positions(config.grid, config.hidden_size, learned=config.learned_positions)
 
     def forward(self, patches: Tensor, kept: Tensor | None = None) -> Tensor:
-        positions = self.position_embeddings  # (1, N, E)
+        where = self.position_embeddings  # (1, N, E)
         if kept is not None:
             patches = take(patches, kept)  # (B, N, P) -> (B, K, P)
-            positions = positions[0][kept]  # (1, N, E) -> (B, K, E)
+            where = where[0][kept]  # (1, N, E) -> (B, K, E)
         weight = self.patch_embeddings.weight.flatten(1)  # (E, C, x, y, z) -> (E, P)
-        return F.linear(patches, weight, self.patch_embeddings.bias) + positions
+        return F.linear(patches, weight, self.patch_embeddings.bias) + where
 
 
 class Block(nn.Module):
@@ -169,6 +211,16 @@ class Perceptron(nn.Module):
         return self.linear2(F.gelu(self.linear1(tokens)))
 
 
+def through(module: nn.Module, *inputs: Tensor, recompute: bool) -> Tensor:
+    """`module(*inputs)`; with `recompute`, a training pass keeps the inputs alone and the backward pass does the rest
+    again. For modules without randomness, as all here are.
+    """
+    if recompute and module.training and torch.is_grad_enabled():
+        result: Tensor = checkpoint(module, *inputs, use_reentrant=False, preserve_rng_state=False)
+        return result
+    return module(*inputs)
+
+
 def patchify(images: Tensor, patch_size: Size) -> Tensor:
     """Cut `(B, C, X, Y, Z)` into `(B, N, P)`: N patches in C order of the grid, P = C·x·y·z numbers in
     each.
@@ -188,6 +240,13 @@ def unpatchify(patches: Tensor, patch_size: Size, grid: Size) -> Tensor:
 def take(tokens: Tensor, index: Tensor) -> Tensor:
     """Of each row of `tokens` `(B, N, E)` those numbered in `index` `(B, K)`: `(B, K, E)`."""
     return tokens.gather(1, index[..., None].expand(-1, -1, tokens.shape[2]))
+
+
+def positions(grid: Size, width: int, *, learned: bool) -> nn.Parameter:
+    """Position embeddings `(1, N, width)`: noise to be trained, or the fixed `sincos_positions`."""
+    if learned:
+        return nn.Parameter(nn.init.trunc_normal_(torch.empty(1, prod(grid), width), std=0.02))
+    return nn.Parameter(sincos_positions(grid, width), requires_grad=False)
 
 
 def sincos_positions(grid: Size, width: int, *, temperature: float = 10.0) -> Tensor:

@@ -1,12 +1,16 @@
 import os
+from contextlib import suppress
 from dataclasses import replace
 
 import monai.networks.nets
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.checkpoint import load_checkpoint, load_encoder, load_mae, save_checkpoint, unetr_state_dict
 from models.mae import MAEConfig, MaskedAutoencoder
+from models.mae_dense import DenseMAEConfig, DenseMaskedAutoencoder
 from models.unetr import UNETR
 from models.vit import ViTConfig
 
@@ -20,9 +24,17 @@ SMALL = MAEConfig(
 )
 
 
+DENSE = DenseMAEConfig(
+    ViTConfig(img_size=32, patch_size=16, hidden_size=24, num_layers=12, num_heads=2, mlp_dim=48), feature_size=2
+)
+
+
 def model(config: MAEConfig = SMALL) -> MaskedAutoencoder:
-    """An autoencoder whose every tensor is away from its initial value, as after training."""
-    mae = MaskedAutoencoder(config)
+    return touched(MaskedAutoencoder(config))
+
+
+def touched(mae: torch.nn.Module) -> torch.nn.Module:
+    """`mae` with every tensor that is trained away from its initial value, as after training."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in mae.parameters():
@@ -41,6 +53,13 @@ def saved(tmp_path_factory):
     mae = model(MONAI_SIZED)
     save_checkpoint(path, mae, metadata={"shares": {"a-ct": 1.0}}, data={"position": 64})
     return mae, path
+
+
+@pytest.fixture(scope="module")
+def small_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("small") / "mae.pt"
+    save_checkpoint(path, model())
+    return path
 
 
 def test_the_state_dict_loads_into_a_stock_monai_unetr_which_then_encodes_alike(saved):
@@ -87,6 +106,42 @@ def test_the_autoencoder_comes_back_as_it_was(tmp_path):
     assert torch.equal(again(images, visible)[0], mae(images, visible)[0])
 
 
+def test_a_dense_autoencoder_comes_back_and_its_whole_unetr_goes_into_monais(tmp_path):
+    mae = touched(DenseMaskedAutoencoder(DENSE)).eval()
+    save_checkpoint(tmp_path / "mae.pt", mae)
+    checkpoint = load_checkpoint(tmp_path / "mae.pt")
+    again = load_mae(checkpoint).eval()
+    assert (again.config, checkpoint["metadata"]["kind"]) == (DENSE, "dense")
+    images, visible = torch.rand(1, 1, 32, 32, 32), torch.tensor([[0, 5]])
+    assert torch.equal(again(images, visible)[1], mae(images, visible)[1])
+    unetr = monai.networks.nets.UNETR(1, 1, 32, feature_size=2, hidden_size=24, mlp_dim=48, num_heads=2).eval()
+    unetr.load_state_dict(checkpoint["unetr_state_dict"], strict=True)
+    with torch.no_grad():
+        torch.testing.assert_close(unetr(images), mae.unetr(images), rtol=1e-4, atol=1e-5)
+
+
+def test_learned_positions_come_back_as_such(tmp_path):
+    mae = model(replace(SMALL, encoder=replace(SMALL.encoder, learned_positions=True)))
+    save_checkpoint(tmp_path / "mae.pt", mae)
+    again = load_mae(load_checkpoint(tmp_path / "mae.pt"))
+    assert again.decoder_positions.requires_grad
+    assert torch.equal(again.decoder_positions, mae.decoder_positions)
+
+
+def test_a_checkpoint_from_before_there_were_kinds_is_a_sparse_one(tmp_path):
+    mae = model()
+    save_checkpoint(tmp_path / "mae.pt", mae)
+    checkpoint = load_checkpoint(tmp_path / "mae.pt")
+    del checkpoint["metadata"]["kind"], checkpoint["metadata"]["mae"]["encoder"]["learned_positions"]
+    assert load_mae(checkpoint).config == mae.config
+
+
+def test_weights_are_stored_once(tmp_path):
+    mae = touched(DenseMaskedAutoencoder(DENSE))
+    save_checkpoint(tmp_path / "mae.pt", mae)
+    assert (tmp_path / "mae.pt").stat().st_size < 1.5 * sum(one.nbytes for one in mae.state_dict().values())
+
+
 def test_other_patch_sizes_export_the_encoder_only(tmp_path):
     save_checkpoint(tmp_path / "mae.pt", model())
     checkpoint = load_checkpoint(tmp_path / "mae.pt")
@@ -112,6 +167,24 @@ def test_what_older_monai_adds_or_lacks_does_not_matter(saved):
     unetr = peer()
     load_encoder({"unetr_state_dict": state}, unetr)
     assert torch.equal(unetr.vit.norm.weight, mae.vit.norm.weight)
+
+
+@pytest.mark.parametrize(
+    "name", ["vit.cls_token", "vit.blocks.0.attn.qkv.bias", "vit.cross_attn.weight", "vit.blocks.12.norm1.weight"]
+)
+def test_anything_else_in_the_encoder_is_refused(saved, name):
+    checkpoint = load_checkpoint(saved[1])
+    checkpoint["unetr_state_dict"][name] = torch.zeros(96)
+    with pytest.raises(ValueError, match=f"does not fit:\n  {name}: not in the module"):
+        load_encoder(checkpoint, peer())
+
+
+def test_an_encoder_of_other_patches_is_refused():
+    checkpoint = {"unetr_state_dict": unetr_state_dict(model())}
+    unetr = UNETR(replace(SMALL.encoder, img_size=32, patch_size=16), out_channels=1, feature_size=1)
+    wanted = r"patch_embeddings.weight: \(12, 1, 4, 4, 4\) in the checkpoint, \(12, 1, 16, 16, 16\) in the module"
+    with pytest.raises(ValueError, match=wanted):
+        load_encoder(checkpoint, unetr)
 
 
 def test_an_encoder_of_another_shape_is_refused_with_the_whole_list(saved):
@@ -153,6 +226,34 @@ def test_a_torn_file_is_refused(saved, tmp_path):
     (tmp_path / "mae.pt").write_bytes(saved[1].read_bytes()[:5000])
     with pytest.raises(ValueError, match="is torn"):
         load_checkpoint(tmp_path / "mae.pt")
+
+
+@given(st.integers(0, 2000), st.integers(0, 255))
+def test_a_changed_byte_raises_nothing_but_a_value_error(small_file, place, value):
+    content = bytearray(small_file.read_bytes())
+    content[place] = value
+    changed = small_file.with_name("changed.pt")
+    changed.write_bytes(content)
+    with suppress(ValueError):
+        load_checkpoint(changed)
+
+
+def test_the_file_is_on_the_disk_before_it_has_its_name_and_the_name_after(tmp_path, monkeypatch):
+    order, fsync, rename = [], os.fsync, os.replace
+
+    def noted_fsync(descriptor):
+        order.append(("fsync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def noted_replace(source, target):
+        order.append(("replace", str(source)))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "replace", noted_replace)
+    save_checkpoint(tmp_path / "mae.pt", model())
+    temporary = str(tmp_path / f".mae.pt.{os.getpid()}.tmp")
+    assert order == [("fsync", temporary), ("replace", temporary), ("fsync", str(tmp_path))]
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from models.mae import MAEConfig, MaskedAutoencoder
 from models.vit import ViTConfig
+from tests.plain_mae import plain_loss
 
 ENCODER = ViTConfig(img_size=8, patch_size=2, hidden_size=24, num_layers=2, num_heads=2, mlp_dim=48)
 SMALL = MAEConfig(ENCODER, decoder_width=12, decoder_layers=1, decoder_heads=2)
@@ -24,6 +25,15 @@ def model(config: MAEConfig = SMALL) -> MaskedAutoencoder:
 
 def images(batch: int = 2, seed: int = 0) -> torch.Tensor:
     return torch.rand(batch, 1, 8, 8, 8, generator=seeded(seed))
+
+
+def trained(mae: MaskedAutoencoder, optimizer: torch.optim.Optimizer, batch: torch.Tensor, visible) -> float:
+    """The loss before one more step."""
+    loss = mae(batch, visible)[0].mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
 
 
 @settings(deadline=None, max_examples=20)
@@ -115,18 +125,47 @@ def test_every_trainable_parameter_gets_a_gradient():
     assert still == []
 
 
-def test_training_on_one_batch_halves_its_loss():
+def test_recomputing_is_set_for_encoder_and_decoder_and_changes_nothing(monkeypatch):
     mae = model()
+    assert not mae.recompute
+    seen = []
+    monkeypatch.setattr("models.vit.checkpoint", lambda block, *rest, **how: seen.append(block) or block(*rest))
+    for mae.recompute in (False, True):
+        mae(images(), mae.draw_visible(2, seeded()))
+        assert seen == ([*mae.vit.blocks, *mae.decoder_blocks] if mae.recompute else [])
+
+
+def test_learned_positions_are_trained_in_encoder_and_decoder():
+    mae = model(replace(SMALL, encoder=replace(ENCODER, learned_positions=True, hidden_size=20), decoder_width=10))
+    mae(images(), mae.draw_visible(2, seeded()))[0].mean().backward()
+    assert mae.vit.patch_embedding.position_embeddings.grad.abs().sum() > 0
+    assert mae.decoder_positions.grad.abs().sum() > 0
+
+
+def test_it_overfits_four_volumes():
+    mae = model(replace(SMALL, encoder=replace(ENCODER, hidden_size=48, mlp_dim=192), decoder_width=48))
     batch, visible = images(4), mae.draw_visible(4, seeded())
-    optimizer = torch.optim.AdamW(mae.parameters(), lr=1e-2)
-    losses = []
-    for _ in range(150):
-        loss = mae(batch, visible)[0].mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[1] / 2
+    optimizer = torch.optim.AdamW(mae.parameters(), lr=3e-3)
+    losses = [trained(mae, optimizer, batch, visible) for _ in range(300)]
+    assert losses[0] > 0.05
+    assert losses[-1] < 0.001
+
+
+def test_after_200_steps_it_is_where_a_plain_implementation_is():
+    mae = model(replace(SMALL, encoder=replace(ENCODER, learned_positions=True)))
+    weights = {name: one.detach().clone() for name, one in mae.named_parameters()}
+    learned = [weights[name].requires_grad_() for name, one in mae.named_parameters() if one.requires_grad]
+    optimizers = [torch.optim.AdamW(part, lr=1e-3) for part in (mae.parameters(), learned)]
+    generator = seeded(1)
+    for step in range(200):
+        batch, visible = images(2, seed=step), mae.draw_visible(2, generator)
+        loss = trained(mae, optimizers[0], batch, visible)
+        optimizers[1].zero_grad()
+        plain = plain_loss(weights, batch, visible, heads=2, decoder_heads=2)
+        plain.backward()
+        optimizers[1].step()
+    assert loss == pytest.approx(plain.item(), rel=1e-4)
+    assert mae(batch, visible)[0].mean().item() != pytest.approx(loss, rel=1e-4)
 
 
 def test_it_runs_under_bfloat16_autocast():
@@ -152,3 +191,10 @@ def test_it_runs_under_bfloat16_autocast():
 def test_a_shape_that_cannot_be_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(SMALL, **change)
+
+
+@pytest.mark.parametrize("size", [(10, 8, 8), (16, 16, 16)])
+def test_images_of_another_size_are_refused(size):
+    mae = model()
+    with pytest.raises(ValueError, match=r"images must have shape \(B, 1, 8, 8, 8\), got \(2, 1, 1"):
+        mae(torch.zeros(2, 1, *size), mae.draw_visible(2, seeded()))

@@ -11,35 +11,80 @@ def config(**change: int) -> ViTConfig:
     return ViTConfig(**{**sizes, "mlp_dim": 96, **change})
 
 
-def peer(feature_size: int = 4) -> torch.nn.Module:
-    return monai.networks.nets.UNETR(
-        1, 3, 32, feature_size=feature_size, hidden_size=48, mlp_dim=96, num_heads=4
-    ).eval()
+def images(size: int = 32, channels: int = 1) -> torch.Tensor:
+    return torch.rand(2, channels, size, size, size, generator=torch.Generator().manual_seed(0))
 
 
-def images(size: int = 32) -> torch.Tensor:
-    return torch.rand(2, 1, size, size, size, generator=torch.Generator().manual_seed(0))
+SIZES = {
+    "smallest": ({}, 1, 3),
+    "wider": ({"hidden_size": 96, "num_heads": 12, "mlp_dim": 384, "in_channels": 2}, 4, 2),
+    "larger": ({"img_size": 48, "hidden_size": 72, "num_heads": 6, "mlp_dim": 72}, 8, 14),
+}
 
 
-@pytest.mark.parametrize("feature_size", [1, 4])
-def test_keys_and_shapes_are_those_of_monai(feature_size):
-    ours = UNETR(config(), out_channels=3, feature_size=feature_size).state_dict()
-    theirs = peer(feature_size).state_dict()
-    assert {name: tensor.shape for name, tensor in ours.items()} == {
-        name: tensor.shape for name, tensor in theirs.items()
-    }
+@pytest.fixture(params=SIZES.values(), ids=SIZES.keys())
+def pair(request):
+    """Our UNETR and MONAI's of the same size, each as initialized."""
+    change, feature_size, out_channels = request.param
+    sizes = config(**change)
+    shape = {"hidden_size": sizes.hidden_size, "mlp_dim": sizes.mlp_dim, "num_heads": sizes.num_heads}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        ours = UNETR(sizes, out_channels=out_channels, feature_size=feature_size)
+        theirs = monai.networks.nets.UNETR(
+            sizes.in_channels, out_channels, sizes.img_size, feature_size=feature_size, **shape
+        )
+    return ours.eval(), theirs.eval()
 
 
-def test_with_the_same_weights_it_computes_what_monai_computes():
-    theirs = peer()
-    ours = UNETR(config(), out_channels=3, feature_size=4).eval()
-    ours.load_state_dict(theirs.state_dict())
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_either_takes_the_others_weights_and_then_computes_the_same(pair, ours_first):
+    ours, theirs = pair
+    giver, taker = pair if ours_first else reversed(pair)
+    taker.load_state_dict(giver.state_dict(), strict=True)
+    batch = images(ours.vit.config.img_size[0], ours.vit.config.in_channels)
     with torch.no_grad():
-        torch.testing.assert_close(ours(images()), theirs(images()), rtol=1e-4, atol=1e-4)
-        tokens, hidden = ours.vit(images())
-        their_tokens, their_hidden = theirs.vit(images())
-    torch.testing.assert_close(tokens, their_tokens, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(hidden, their_hidden, rtol=1e-4, atol=1e-5)
+        result = ours(batch)
+        assert result.std() > 0.01
+        torch.testing.assert_close(result, theirs(batch), rtol=1e-5, atol=1e-5)
+        tokens, hidden = ours.vit(batch)
+        their_tokens, their_hidden = theirs.vit(batch)
+    torch.testing.assert_close(tokens, their_tokens, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(hidden, their_hidden, rtol=1e-5, atol=1e-5)
+
+
+def test_with_the_same_weights_the_gradients_are_those_of_monai(pair):
+    ours, theirs = pair
+    ours.load_state_dict(theirs.state_dict())
+    batch = images(ours.vit.config.img_size[0], ours.vit.config.in_channels)
+    for unetr in pair:
+        unetr(batch).square().mean().backward()
+    their_gradients = {name: one.grad for name, one in theirs.named_parameters()}
+    for name, one in ours.named_parameters():
+        if one.grad is not None:
+            torch.testing.assert_close(one.grad, their_gradients[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_recomputing_changes_neither_result_nor_gradient():
+    unetr = UNETR(config(num_layers=4), out_channels=2, feature_size=2)
+    gradients = []
+    for unetr.recompute in (False, True):
+        unetr.zero_grad()
+        unetr(images()).square().mean().backward()
+        gradients.append([one.grad for one in unetr.parameters() if one.grad is not None])
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+def test_recomputing_covers_every_block_and_every_stage_of_the_convolutions(monkeypatch):
+    unetr, seen = UNETR(config(num_layers=2), out_channels=1, feature_size=1), []
+    monkeypatch.setattr("models.vit.checkpoint", lambda part, *rest, **how: seen.append(part) or part(*rest))
+    unetr(images())
+    assert seen == []
+    unetr.recompute = True
+    unetr(images())
+    stages = {part for name, part in unetr.named_children() if name.startswith(("encoder", "decoder"))}
+    assert set(seen) == {*unetr.vit.blocks, *stages}
+    assert len(seen) == 2 + 8
 
 
 def test_the_default_size_has_as_many_parameters_as_published():
@@ -64,3 +109,9 @@ def test_skips_come_from_the_quarters_of_any_depth(layers, skips):
 def test_other_patch_sizes_are_refused():
     with pytest.raises(ValueError, match=r"patches of \(16, 16, 16\) voxels, got \(8, 8, 8\)"):
         UNETR(config(patch_size=8), out_channels=2)
+
+
+def test_images_of_another_size_are_refused():
+    unetr = UNETR(config(num_layers=1), out_channels=1, feature_size=1)
+    with pytest.raises(ValueError, match=r"must have shape \(B, 1, 32, 32, 32\), got \(2, 1, 48, 48, 48\)"):
+        unetr(images(48))

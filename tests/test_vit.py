@@ -84,7 +84,7 @@ def test_positions_are_sines_and_cosines_of_each_axis_in_turn():
 
 def test_positions_are_fixed_unless_learned():
     fixed = ViT(SMALL).patch_embedding.position_embeddings
-    learned = ViT(SMALL, learned_positions=True).patch_embedding.position_embeddings
+    learned = ViT(replace(SMALL, learned_positions=True)).patch_embedding.position_embeddings
     assert (fixed.requires_grad, learned.requires_grad) == (False, True)
     assert fixed.shape == learned.shape == (1, 8, 12)
 
@@ -93,6 +93,55 @@ def test_three_sizes_need_not_be_equal():
     config = ViTConfig(img_size=(8, 12, 4), patch_size=(4, 6, 2), hidden_size=6, num_layers=1, num_heads=1, mlp_dim=6)
     assert config.grid == (2, 2, 2)
     assert ViT(config)(images(1, 1, 8, 12, 4))[0].shape == (1, 8, 6)
+
+
+@pytest.mark.parametrize(
+    ("scale_factor", "width"), [(0.125, 96), (0.25, 192), (0.5, 384), (0.75, 576), (1, 768), (1.25, 960), (1.5, 1152)]
+)
+def test_scaled_sizes_are_vit_b_with_another_width(scale_factor, width):
+    config = ViTConfig.scaled(scale_factor, num_layers=4, img_size=48, patch_size=8, in_channels=2)
+    assert (config.hidden_size, config.mlp_dim, config.num_heads, config.num_layers) == (width, 4 * width, 12, 4)
+    assert (config.img_size, config.patch_size, config.in_channels) == ((48,) * 3, (8,) * 3, 2)
+
+
+def test_a_scale_that_the_heads_cannot_share_is_refused_with_its_neighbours():
+    with pytest.raises(ValueError, match=r"0.3 makes a width of 230.4, .* multiple of 12; .* 0.296875 and 0.3125"):
+        ViTConfig.scaled(0.3)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_recomputing_changes_neither_result_nor_gradient(train):
+    vit = ViT(replace(SMALL, learned_positions=True)).train(train)
+    gradients = []
+    for vit.recompute in (False, True):
+        vit.zero_grad()
+        vit(images(2, 1, 8, 8, 8))[0].square().mean().backward()
+        gradients.append({name: one.grad for name, one in vit.named_parameters() if one.grad is not None})
+    assert len(gradients[0]) > 20
+    assert gradients[0].keys() == gradients[1].keys()
+    assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
+
+
+def kept_bytes(run) -> int:
+    """Bytes that the backward pass of what `run` computes would need."""
+    kept: dict[int, int] = {}
+
+    def note(tensor):
+        kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        run()
+    return sum(kept.values())
+
+
+def test_recomputing_keeps_less_in_training_alone():
+    vit = ViT(replace(SMALL, num_layers=8))
+    batch = images(16, 1, 8, 8, 8)
+    plain = kept_bytes(lambda: vit(batch))
+    vit.recompute = True
+    assert kept_bytes(lambda: vit(batch)) < plain / 2
+    assert kept_bytes(lambda: vit.eval()(batch)) == plain
 
 
 @pytest.mark.parametrize(
@@ -115,5 +164,5 @@ def test_positions_of_a_width_not_divisible_by_six_are_refused():
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"must have shape \(B, \*\(1, 8, 8, 8\)\), got \(1, 1, 9, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"must have shape \(B, 1, 8, 8, 8\), got \(1, 1, 9, 8, 8\)"):
         ViT(SMALL)(torch.zeros(1, 1, 9, 8, 8))

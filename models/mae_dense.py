@@ -1,0 +1,106 @@
+"""A dense masked autoencoder: a whole UNETR sees the image with its hidden patches blotted out, and fills them in.
+
+In the manner of SimMIM (Xie et al., arXiv 2111.09886). It costs more than the sparse autoencoder of `mae.py`, for the
+encoder sees all tokens and the convolutions all voxels, and trains what that one leaves fresh: the decoder and the
+skips of the UNETR. Patches are 16³, as UNETR's are. Loss, masks and calls are those of the sparse one.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.mae import TYPICAL_MEAN, start_encoder, xavier
+from models.masking import draw_visible, hidden_error, real_voxels, visible_patches
+from models.unetr import UNETR
+from models.vit import ViT, ViTConfig, patchify, unpatchify
+
+
+@dataclass(frozen=True)
+class DenseMAEConfig:
+    """The encoder of a UNETR, how wide its convolutions are, and how much is hidden.
+
+    norm_target: predict each patch after removing its mean and dividing by its standard deviation.
+    learned_mask: what stands at hidden voxels is trained, one number a channel; else it is zero.
+    """
+
+    encoder: ViTConfig
+    feature_size: int = 16
+    mask_ratio: float = 0.75
+    norm_target: bool = False
+    learned_mask: bool = True
+
+    def __post_init__(self) -> None:
+        visible_patches(self.encoder.num_patches, self.mask_ratio)
+        if self.feature_size < 1:
+            raise ValueError(f"feature_size must be at least 1, got {self.feature_size}")
+
+    @property
+    def num_visible(self) -> int:
+        """Patches of an image that are not blotted out."""
+        return visible_patches(self.encoder.num_patches, self.mask_ratio)
+
+
+class DenseMaskedAutoencoder(nn.Module):
+    """`unetr` reconstructs. B images, N patches of which K visible, P numbers a patch."""
+
+    def __init__(self, config: DenseMAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.encoder.in_channels
+        self.unetr = UNETR(config.encoder, out_channels=channels, feature_size=config.feature_size)
+        start = torch.full((1, channels, 1, 1, 1), TYPICAL_MEAN if config.learned_mask else 0.0)
+        self.mask_token = nn.Parameter(start, requires_grad=config.learned_mask)
+        self.vit.apply(xavier)
+        start_encoder(self.vit)
+        nn.init.normal_(self.unetr.out.conv.conv.weight, std=0.01)
+        nn.init.constant_(self.unetr.out.conv.conv.bias, 0.0 if config.norm_target else TYPICAL_MEAN)
+
+    @property
+    def vit(self) -> ViT:
+        """The encoder."""
+        return self.unetr.vit
+
+    @property
+    def recompute(self) -> bool:
+        """Whether training keeps only the inputs of the UNETR's parts; see there."""
+        return self.unetr.recompute
+
+    @recompute.setter
+    def recompute(self, value: bool) -> None:
+        self.unetr.recompute = value
+
+    def patchify(self, images: Tensor) -> Tensor:
+        """(B, C, X, Y, Z) -> (B, N, P)"""
+        return patchify(images, self.config.encoder.patch_size)
+
+    def unpatchify(self, patches: Tensor) -> Tensor:
+        """(B, N, P) -> (B, C, X, Y, Z)"""
+        return unpatchify(patches, self.config.encoder.patch_size, self.config.encoder.grid)
+
+    def draw_visible(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Numbers of the visible patches, (B, K) in rising order, on the generator's device."""
+        return draw_visible(batch, self.config.encoder.num_patches, self.config.num_visible, generator)
+
+    def blot(self, images: Tensor, visible: Tensor) -> Tensor:
+        """`images` (B, C, X, Y, Z) with the mask's value at the voxels of hidden patches."""
+        encoder = self.config.encoder
+        shown = torch.zeros(len(images), encoder.num_patches, dtype=torch.bool, device=images.device)
+        shown = shown.scatter_(1, visible, True).unflatten(1, (1, *encoder.grid))  # (B, N) -> (B, 1, gx, gy, gz)
+        for axis, patch in enumerate(encoder.patch_size, start=2):
+            shown = shown.repeat_interleave(patch, axis)  # (B, 1, X, Y, Z) in the end
+        return torch.where(shown, images, self.mask_token.to(images.dtype))
+
+    def loss(self, patches: Tensor, prediction: Tensor, visible: Tensor, valid: Tensor | None = None) -> Tensor:
+        """As that of `MaskedAutoencoder`: (B,), over hidden voxels that are real data; `valid` is (B, 2, 3)."""
+        real = None if valid is None else real_voxels(valid, self.config.encoder)
+        return hidden_error(patches, prediction, visible, real=real, norm_target=self.config.norm_target)
+
+    def forward(self, images: Tensor, visible: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The loss of each image (B,) and the predicted patches (B, N, P); see `draw_visible` and `loss`.
+
+        Raises ValueError for images of another size than the encoder's.
+        """
+        self.config.encoder.check(images)
+        prediction = self.patchify(self.unetr(self.blot(images, visible)))
+        return self.loss(self.patchify(images), prediction, visible, valid), prediction
