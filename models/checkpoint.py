@@ -2,7 +2,7 @@
 otherwise.
 
     {"schema_version": 1, "unetr_state_dict": {...}, "mae_state_dict": {...}, "metadata": {...},
-     "data": the sampler's state or None}
+     "data": the sampler's state or None, "training": what it takes to train on, or None}
 
 `unetr_state_dict` loads as it is into a `monai.networks.nets.UNETR` of the same sizes: the trained encoder
 under `vit.`, everything else freshly initialized from a fixed seed, one output channel. UNETR exists for
@@ -34,10 +34,12 @@ def save_checkpoint(
     *,
     metadata: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `mae` to `path`, to a temporary name first.
 
-    `metadata` (plain values) is added to the sizes of the model; `data` is the state of the sampler.
+    `metadata` (plain values) is added to the sizes of the model; `data` is the state of the sampler; `training`
+    (tensors and plain values) is what a training run needs to go on, such as the state of its optimizer.
     """
     path = Path(path)
     checkpoint = {
@@ -46,6 +48,7 @@ def save_checkpoint(
         "mae_state_dict": _on_cpu(mae.state_dict()),
         "metadata": {**describe(mae.config), **(metadata or {})},
         "data": data,
+        "training": training,
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

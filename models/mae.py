@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.vit import Block, ViT, ViTConfig, patchify, sincos_positions, unpatchify
+from models.vit import Block, ViT, ViTConfig, patchify, sincos_positions, through, unpatchify
 
 TYPICAL_MEAN, TYPICAL_STD = 0.3, 0.25
 """Of CT, MRI and PET crops whose intensities were brought to [0, 1]."""
@@ -69,6 +69,15 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_head = nn.Linear(width, config.encoder.patch_voxels)
         self._initialize()
 
+    @property
+    def recompute(self) -> bool:
+        """Whether a backward pass computes the insides of the blocks again instead of keeping them in memory."""
+        return self.vit.recompute
+
+    @recompute.setter
+    def recompute(self, value: bool) -> None:
+        self.vit.recompute = value
+
     @torch.no_grad()
     def _initialize(self) -> None:
         """Start where the data are: intensities in [0, 1] come in as if standardised, and go out near their mean.
@@ -114,7 +123,7 @@ class MaskedAutoencoder(nn.Module):
         hidden = self.mask_token.to(known.dtype).expand(len(known), self.config.encoder.num_patches, -1)
         tokens = hidden.scatter(1, where, known) + self.decoder_positions  # (B, N, D)
         for block in self.decoder_blocks:
-            tokens = block(tokens)
+            tokens = through(block, tokens, recompute=self.recompute)
         return self.decoder_head(self.decoder_norm(tokens))
 
     def loss(self, patches: Tensor, prediction: Tensor, visible: Tensor, valid: Tensor | None = None) -> Tensor:

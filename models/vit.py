@@ -18,6 +18,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 Size = tuple[int, int, int]
 
@@ -77,6 +78,8 @@ class ViT(nn.Module):
             Block(config.hidden_size, config.num_heads, config.mlp_dim) for _ in range(config.num_layers)
         )
         self.norm = nn.LayerNorm(config.hidden_size)
+        self.recompute = False
+        """Whether a backward pass computes the insides of the blocks again instead of keeping them in memory."""
 
     def forward(self, images: Tensor, kept: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """Encode `images`; see `encode` for `kept` and the result."""
@@ -93,7 +96,7 @@ class ViT(nn.Module):
         tokens = self.patch_embedding(patches, kept)
         hidden = []
         for block in self.blocks:
-            tokens = block(tokens)
+            tokens = through(block, tokens, recompute=self.recompute)
             hidden.append(tokens)
         return self.norm(tokens), hidden
 
@@ -139,6 +142,14 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens))
         return tokens + self.mlp(self.norm2(tokens))
+
+
+def through(block: nn.Module, tokens: Tensor, *, recompute: bool) -> Tensor:
+    """`block(tokens)`; with `recompute` the backward pass has only `tokens` and does the rest again."""
+    if recompute and torch.is_grad_enabled():
+        result: Tensor = checkpoint(block, tokens, use_reentrant=False)
+        return result
+    return block(tokens)
 
 
 class SelfAttention(nn.Module):

@@ -152,3 +152,13 @@ def test_it_runs_under_bfloat16_autocast():
 def test_a_shape_that_cannot_be_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(SMALL, **change)
+
+
+def test_computing_blocks_again_changes_no_gradient():
+    def gradients(recompute):
+        mae = model()
+        mae.recompute = recompute
+        mae(images(), mae.draw_visible(2, seeded()))[0].mean().backward()
+        return [parameter.grad for parameter in mae.parameters() if parameter.requires_grad]
+
+    assert all(torch.equal(*pair) for pair in zip(gradients(True), gradients(False), strict=True))
