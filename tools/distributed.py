@@ -1,9 +1,9 @@
 """The ranks of a run that torchrun started: they meet, find their devices, and agree; or one process alone.
 
-    torchrun --nproc-per-node 8 -m tools.train store --mixture uniform
+    torchrun --nproc-per-node 8 -m -- tools.train store --mixture uniform --run large
 
-Alone, none of this needs torch.distributed. Over several machines the store and the folder of runs must be seen by
-all of them under the same name.
+Without the two dashes torchrun takes `--run` for an option of its own. One process alone needs no torch.distributed.
+Over several machines the store and the folder of runs must be seen by all of them under the same name.
 """
 
 import os

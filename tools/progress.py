@@ -1,8 +1,8 @@
 """How a run comes along: a bar on a terminal, a line for every line of the log elsewhere.
 
-    draw 1024/4096  loss 0.01234  lr 1.95e-03  512 patches/s  waiting 3 %  0:06 left  abdomen-ct 50.0/50.0 %
+    draw 1024/4096  loss 0.01234  lr 1.95e-03  512 patches/s  waiting 3 %  0:06 left  abdomen-ct 49.9 of 50.0 %
 
-The shares are those delivered so far, each over the planned one.
+The shares are those delivered so far, of the planned ones.
 """
 
 from collections.abc import Mapping
@@ -79,9 +79,9 @@ def figures_line(event: Mapping[str, Any], last: Mapping[str, float], start: Map
 
 
 def shares_line(summary: Mapping[str, Any]) -> str:
-    """Each domain's delivered share over its planned one, from the summary of a ledger."""
-    parts = [f"{name} {100 * of['share']:.1f}/{100 * of['intended']:.1f} %" for name, of in summary["domains"].items()]
-    return "  ".join(parts)
+    """Each domain's delivered share and its planned one, from the summary of a ledger."""
+    shares = {name: (100 * of["share"], 100 * of["intended"]) for name, of in summary["domains"].items()}
+    return "  ".join(f"{name} {share:.1f} of {planned:.1f} %" for name, (share, planned) in shares.items())
 
 
 def _clock(seconds: float) -> str:

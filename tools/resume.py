@@ -71,9 +71,9 @@ def saved_for(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     differing = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
     if differing:
         told = ", ".join(f"{name} ({saved.get(name)} there, {wanted.get(name)} here)" for name in differing)
+        told = told.replace("batch_size", "batch_size x accumulate x processes")
         raise InvalidArgument(
-            f"{path} is of a run with other settings: {told}; give those of the checkpoint, "
-            "or begin another --run; batch_size counts the patches of a step, over accumulation and processes"
+            f"{path} is of a run with other settings: {told}; give those of the checkpoint, or begin another --run"
         )
     return checkpoint
 

@@ -2,7 +2,7 @@
 
     python -m tools.train store --mixture uniform --draws 4096
     python -m tools.train store --mixture allocation.json --draws 1048576 --checkpoint-every 500 --resume
-    torchrun --nproc-per-node 8 -m tools.train store --mixture allocation.json --draws 1048576 --checkpoint-every 500
+    torchrun --nproc-per-node 8 -m -- tools.train store --mixture allocation.json --draws 1048576 --run large
 
 Writes runs/<run>.jsonl: settings, losses on the way, and at the end what was drawn and the held-out loss of
 every domain of the store; runs/<run>.ledger.jsonl, what was delivered until each of these losses; and the checkpoint
@@ -34,8 +34,8 @@ from tools.heldout import HeldOut, require_held_out
 from tools.loop import Learner, Objective, is_bfloat16, mean_loss
 from tools.loop import build as build
 from tools.loop import losses_of as losses_of
-from tools.memory import explained
 from tools.options import TrainOptions, options_from, training_flags
+from tools.out_of_memory import explained
 from tools.outputs import Outputs, Wanted, print_result
 from tools.preemption import Stopped, StopSignals
 from tools.resume import Job, begin
@@ -193,8 +193,8 @@ def main(store: str, mixture: str, run: str | None, runs: str, **flags: Any) -> 
                 click.echo(f"stopped after {stopped.draw} of {options.draws} draws; wrote {checkpoint}", err=True)
                 click.echo("next: the same command with --resume", err=True)
             raise SystemExit(128 + (signals.received or SIGTERM)) from None
-    if rank() == 0:
-        print_result(trained, store, log, checkpoint, as_json=asked["as_json"])
+        if rank() == 0:
+            print_result(trained, store, log, checkpoint, as_json=asked["as_json"])
 
 
 def _beginning(checkpoint: Path, saved: Mapping[str, Any] | None) -> str:
