@@ -12,7 +12,7 @@ import torch
 from mixio.errors import InvalidArgument
 from models.checkpoint import load_checkpoint
 from tests.trainings import ended, finish, lines, start, told, wait_for
-from tools.distributed import device_of, on_first_rank, rank, total, world_size
+from tools.distributed import device_of, on_first_rank, rank, ranks, total, world_size
 from tools.runlog import read_events
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,6 +98,13 @@ def test_alone_there_is_nobody_to_ask():
     assert (rank(), world_size()) == (0, 1)
     assert total(2.5, 1, device=torch.device("cpu")) == [2.5, 1]
     assert on_first_rank(lambda: "made", share=False) == "made"
+
+
+def test_processes_that_were_not_told_where_to_meet_are_refused_with_the_way_out(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(InvalidArgument, match="cannot meet .*start them with torchrun"), ranks(torch.device("cpu")):
+        pass
 
 
 def test_each_rank_has_a_gpu_of_its_own(monkeypatch):

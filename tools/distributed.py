@@ -44,7 +44,10 @@ def ranks(device: torch.device) -> Iterator[None]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except ValueError as error:
+        raise InvalidArgument(f"the processes cannot meet ({error}); start them with torchrun") from error
     try:
         yield
     finally:

@@ -25,6 +25,10 @@ class StopSignals:
         self._before = {each: signal.signal(each, self._remember) for each in (signal.SIGTERM, signal.SIGINT)}
         return self
 
+    def came(self) -> bool:
+        """Whether one has been received."""
+        return self.received is not None
+
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
         self._restore()

@@ -21,6 +21,8 @@ from tools.preemption import Stopped
 from tools.run import Run
 from tools.runlog import LEDGER, read_events
 
+_LABELS = {"batch_size": "batch_size x accumulate x processes"}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -31,7 +33,7 @@ class Job:
 
     checkpoint: Path | None = None
     every: int = 0
-    saved: Mapping[str, Any] | None = None
+    saved: dict[str, Any] | None = None
     stop: Callable[[], bool] = lambda: False
     watch: Callable[[Run, Any], None] = lambda run, held_out: None
 
@@ -50,7 +52,7 @@ def begin(log: Path, checkpoint: Path, settings: Mapping[str, Any], *, resume: b
 
     A complete run is refused, and so is one of other settings, and one that could go on and is not to.
     """
-    if not (resume and checkpoint.exists()):
+    if not on_first_rank(lambda: resume and checkpoint.exists()):
         on_first_rank(lambda: _make_way(log, checkpoint), share=False)
         return None
     saved = saved_for(checkpoint, settings)
@@ -70,10 +72,10 @@ def saved_for(path: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     saved, wanted = _flat(training["settings"]), _flat(settings)
     differing = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
     if differing:
-        told = ", ".join(f"{name} ({saved.get(name)} there, {wanted.get(name)} here)" for name in differing)
-        told = told.replace("batch_size", "batch_size x accumulate x processes")
+        told = [f"{_LABELS.get(name, name)} ({saved.get(name)} there, {wanted.get(name)} here)" for name in differing]
         raise InvalidArgument(
-            f"{path} is of a run with other settings: {told}; give those of the checkpoint, or begin another --run"
+            f"{path} is of a run with other settings: {', '.join(told)}; "
+            "give those of the checkpoint, or begin another --run"
         )
     return checkpoint
 

@@ -1,6 +1,5 @@
 """The state of a training run: all that changes as it goes, in one object that a checkpoint holds."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,8 +61,8 @@ class Run:
             about = {name: self.settings[name] for name in ("run", "shares", "draws", "seed")}
             save_checkpoint(path, self.learner.result, metadata=about, data=data, training=training)
 
-    def restore(self, checkpoint: Mapping[str, Any]) -> None:
-        """Go on where this checkpoint was saved; it is one that `saved_for` found to be of these settings."""
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where this checkpoint was saved, which `saved_for` found to be of these settings; empties it."""
         training = checkpoint["training"]
         self.sampler.load_state_dict(checkpoint["data"])
         self.learner.mae.load_state_dict(training.get("model", checkpoint["mae_state_dict"]))
@@ -75,6 +74,7 @@ class Run:
         self.step, self.losses = training["step"], list(training["losses"])
         self.seconds, self.waiting = training["seconds"], training["waiting"]
         _set_random_state(training["random"])
+        checkpoint.clear()  # or its tensors would take memory for as long as the run lasts
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def train(
     held_out: HeldOut | None = None,
     record: Callable[[Ledger], None] = lambda ledger: None,
     objective: Objective = mean_loss,
-    job: Job = Job(),  # noqa: B008  it is frozen
+    job: Job | None = None,
 ) -> Trained:
     """Train on the store's `train` split and measure on its `val` split.
 
@@ -68,6 +68,7 @@ def train(
     Raises `MixioError` naming the patches if a loss is not finite, `MixtureDriftError` if other draws were delivered
     than planned, `OutOfMemory` with what to lower, and `Stopped` after a checkpoint when `job` says so.
     """
+    job = job or Job()
     with explained(options):
         require_held_out(store)
         run, dataset = _run(store, shares, options, objective)
@@ -185,8 +186,7 @@ def main(store: str, mixture: str, run: str | None, runs: str, **flags: Any) -> 
             click.echo(_beginning(checkpoint, saved), err=True)
         try:
             with Outputs(wanted, options.draws, saved) as outputs:
-                stop = lambda: signals.received is not None  # noqa: E731
-                job = Job(checkpoint, asked["checkpoint_every"], saved, stop=stop, watch=outputs.watch)
+                job = Job(checkpoint, asked["checkpoint_every"], saved, stop=signals.came, watch=outputs.watch)
                 trained = train(opened, shares, options, emit=outputs.emit, record=outputs.record, job=job)
         except Stopped as stopped:
             if rank() == 0:
