@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 import click
+from rich.columns import Columns
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
@@ -26,12 +27,12 @@ class TrainingProgress:
 
     def __init__(self, draws: int, *, start: Mapping[str, float] = START, quiet: bool = False) -> None:
         self.draws, self.start, self.last, self.quiet = draws, start, start, quiet
-        self.shares = ""
+        self.figures = self.shares = ""
         console = Console()
         self._live: Live | None = None
         if console.is_terminal and not quiet:
             self._bar = Progress(
-                TextColumn("draw {task.completed}/{task.total}"), BarColumn(), TextColumn("{task.description}")
+                TextColumn("draw {task.completed}/{task.total}"), BarColumn(bar_width=None), expand=True
             )
             self._task = self._bar.add_task("", total=draws, completed=int(start["draw"]))
             self._live = Live(console=console, get_renderable=self._renderable)
@@ -49,15 +50,16 @@ class TrainingProgress:
     def told(self, event: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
         """Show a step event beside the summary of the ledger at that step."""
         self.shares = shares_line(summary)
-        figures = figures_line(event, self.last, self.start, self.draws)
+        self.figures = figures_line(event, self.last, self.start, self.draws)
         self.last = event
-        if self._live:
-            self._bar.update(self._task, completed=event["draw"], description=figures)
-        elif not self.quiet:
-            click.echo(f"draw {event['draw']:>{len(str(self.draws))}}/{self.draws}  {figures}  {self.shares}")
+        if not self._live and not self.quiet:
+            draw = f"{event['draw']:>{len(str(self.draws))}}/{self.draws}"
+            click.echo(f"draw {draw}  {self.figures}  {self.shares}")
 
     def _renderable(self) -> Group:
-        return Group(self._bar, Text(self.shares, style="dim"))
+        """The bar over the figures over as many columns of shares as have room."""
+        shares = Columns([Text(each, style="dim") for each in self.shares.split("  ")], padding=(0, 2))
+        return Group(self._bar, Text(self.figures), shares)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
