@@ -7,6 +7,7 @@ Over several machines the store and the folder of runs must be seen by all of th
 """
 
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -50,6 +51,10 @@ def ranks(device: torch.device) -> Iterator[None]:
         raise InvalidArgument(f"the processes cannot meet ({error}); start them with torchrun") from error
     try:
         yield
+    except BaseException as error:
+        # Its frames hold the model, whose ending waits for ever, now and then, once the ranks have parted.
+        traceback.clear_frames(error.__traceback__)
+        raise
     finally:
         torch.distributed.destroy_process_group()
 
