@@ -2,7 +2,7 @@
 otherwise.
 
     {"schema_version": 1, "unetr_state_dict": {...}, "mae_state_dict": {...}, "metadata": {...},
-     "data": the sampler's state or None}
+     "data": the sampler's state or None, "training": what it takes to train on, or None}
 
 `unetr_state_dict` loads as it is into a `monai.networks.nets.UNETR` of the same sizes. Of a sparse autoencoder it is
 the trained encoder under `vit.`, everything else freshly initialized from a fixed seed, one output channel; of a dense
@@ -38,10 +38,12 @@ def save_checkpoint(
     *,
     metadata: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `mae` to `path`, which holds the old file or the whole new one at any moment; on disk on return.
 
-    `metadata` (plain values) is added to the sizes of the model; `data` is the state of the sampler.
+    `metadata` (plain values) is added to the sizes of the model; `data` is the state of the sampler; `training`
+    (tensors and plain values) is what a training run needs to go on, such as the state of its optimizer.
     """
     state = _on_cpu(mae.state_dict())
     checkpoint = {
@@ -50,6 +52,7 @@ def save_checkpoint(
         "mae_state_dict": state,
         "metadata": {**describe(mae.config), **(metadata or {})},
         "data": data,
+        "training": training,
     }
     replace_file(path, lambda temporary: torch.save(checkpoint, temporary))
 

@@ -262,3 +262,11 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         save_checkpoint(tmp_path / "mae.pt", model(), metadata={"draws": lambda: 2})
     assert load_checkpoint(tmp_path / "mae.pt")["metadata"]["draws"] == 1
     assert os.listdir(tmp_path) == ["mae.pt"]
+
+
+def test_what_it_takes_to_train_on_comes_back_as_it_was(tmp_path):
+    training = {"step": 3, "losses": [0.5], "optimizer": {"state": {0: {"exp_avg": torch.arange(3.0)}}}}
+    save_checkpoint(tmp_path / "mae.pt", model(), training=training)
+    saved = load_checkpoint(tmp_path / "mae.pt")["training"]
+    assert torch.equal(saved["optimizer"]["state"][0].pop("exp_avg"), torch.arange(3.0))
+    assert saved == {"step": 3, "losses": [0.5], "optimizer": {"state": {0: {}}}}

@@ -16,7 +16,11 @@ from mixio.errors import InvalidArgument
 from models.mae import MAEConfig, MaskedAutoencoder
 from models.vit import ViTConfig
 
-EXECUTION = {"device", "workers", "threads", "on_fault", "eval_every", "log_every"}
+EXECUTION = {
+    *("device", "workers", "threads", "on_fault", "eval_every", "log_every"),
+    *("accumulate", "precision", "compile", "recompute"),
+}
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def _flag(default: Any, text: str) -> Any:
@@ -77,11 +81,13 @@ class TrainOptions:
     model: ModelOptions = field(default_factory=ModelOptions)
     draws: int = _flag(4096, "Patches to train on, a multiple of the batch size.")
     seed: int = _flag(0, "Of the draws, the masks and the initial weights.")
-    batch_size: int = _flag(8, "Patches a step.")
+    batch_size: int = _flag(8, "Patches that are computed together, by each process.")
+    accumulate: int = _flag(1, "Batches of each process whose gradients are added up for one step.")
     learning_rate: float = _flag(2e-3, "Peak learning rate of AdamW.")
     weight_decay: float = _flag(0.05, "Weight decay; biases and norms have none.")
     warmup: float = _flag(0.1, "Share of the steps in which the learning rate rises.")
     clip: float = _flag(1.0, "Largest norm of the gradient.")
+    ema: float = _flag(0.0, "Decay of the average of the weights that is measured and saved in their place; 0: none.")
     foreground: float = _flag(0.2, "Share of foreground asked of a crop.")
     eval_crops: int = _flag(64, "Held-out crops of each domain.")
     eval_every: int = _flag(0, "Also measure the held-out losses every so many steps; 0: at the end only.")
@@ -90,16 +96,24 @@ class TrainOptions:
     threads: int = _flag(0, "Threads that read patches when there are no workers; 0: one for each processor.")
     on_fault: str = _flag("raise", "Damaged bytes: raise stops the run, replace draws another volume of the domain.")
     device: str = _flag("auto", "cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
+    precision: str = _flag("auto", "float32 or bfloat16, of the steps; auto: bfloat16 on CUDA, float32 elsewhere.")
+    compile: bool = _flag(False, "Compile the model: a slow start, then faster steps.")
+    recompute: bool = _flag(False, "Compute the insides of blocks again in the backward pass: less memory, slower.")
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.draws < 1 or self.draws % self.batch_size:
+        if self.batch_size < 1 or self.accumulate < 1:
             raise InvalidArgument(
-                f"draws must be a positive multiple of batch_size {self.batch_size}, got {self.draws}"
+                f"batch_size and accumulate must be at least 1, got {self.batch_size} and {self.accumulate}"
             )
+        self.steps_of(1)
         if not 0 <= self.warmup < 1:
             raise InvalidArgument(f"warmup must be at least 0 and below 1, got {self.warmup}")
         if self.on_fault not in ("raise", "replace"):
             raise InvalidArgument(f"on_fault must be raise or replace, got {self.on_fault}")
+        if self.precision not in PRECISIONS:
+            raise InvalidArgument(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision}")
+        if not 0 <= self.ema < 1:
+            raise InvalidArgument(f"ema must be at least 0 and below 1, got {self.ema}")
         for name, lowest in (
             ("eval_crops", 1),
             ("log_every", 1),
@@ -114,14 +128,26 @@ class TrainOptions:
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidArgument(f"{name} must be positive, got {getattr(self, name)}")
 
-    @property
-    def steps(self) -> int:
-        """Optimizer steps."""
-        return self.draws // self.batch_size
+    def global_batch(self, world_size: int) -> int:
+        """Patches of an optimizer step of so many processes."""
+        return self.batch_size * self.accumulate * world_size
 
-    def recorded(self) -> dict[str, Any]:
-        """The settings that decide what is learned, as the config of a run log holds them."""
-        training = asdict(self)
+    def steps_of(self, world_size: int) -> int:
+        """Optimizer steps; refuses draws that do not fill the last one."""
+        size = self.global_batch(world_size)
+        if self.draws < 1 or self.draws % size:
+            parts = f"batch_size {self.batch_size}"
+            parts += f" x accumulate {self.accumulate}" if self.accumulate > 1 else ""
+            parts += f" x {world_size} processes" if world_size > 1 else ""
+            raise InvalidArgument(f"draws must be a positive multiple of {parts}, got {self.draws}")
+        return self.draws // size
+
+    def recorded(self, world_size: int = 1) -> dict[str, Any]:
+        """The settings that decide what is learned, as the config of a run log holds them.
+
+        Its `batch_size` is that of a whole step: how it is split between processes changes nothing.
+        """
+        training = {**asdict(self), "batch_size": self.global_batch(world_size)}
         identity = {name: training.pop(name) for name in ("run", "strategy", "draws", "seed", "model")}
         return {**identity, "training": {name: training[name] for name in training if name not in EXECUTION}}
 

@@ -3,7 +3,7 @@
 A log holds one JSON object a line, told apart by its `event`:
 
     config   schema_version, run, seed, draws (planned total), shares, strategy, model, training, store, host
-    step     draw, loss, lr, seconds
+    step     draw, loss, lr, seconds, waiting (for data, both since the start), held_out where it was measured
     result   draws (realised, per domain), unique (per domain), loss (held-out, per target), seconds, waiting (for data)
 
 A run is complete when its last line is a result; a line torn by a crash is dropped at the next append.

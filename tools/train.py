@@ -1,66 +1,51 @@
 """Trains a masked autoencoder on a mixture: the reference for how mixio's sampler is used in a training loop.
 
     python -m tools.train store --mixture uniform --draws 4096
-    python -m tools.train store --mixture allocation.json --draws 4096 --seed 1 --checkpoint mae.pt
+    python -m tools.train store --mixture allocation.json --draws 1048576 --checkpoint-every 500 --resume
+    torchrun --nproc-per-node 8 -m -- tools.train store --mixture allocation.json --draws 1048576 --run large
 
 Writes runs/<run>.jsonl: settings, losses on the way, and at the end what was drawn and the held-out loss of
-every domain of the store; and runs/<run>.ledger.jsonl, what was delivered until each of these losses. If other
-draws were delivered than planned, the run ends with an error. A run is a function of its settings: the same ones
-give the same losses on the same machine. One process and one device; there is no resuming, for runs of this kind
-are many and short.
+every domain of the store; runs/<run>.ledger.jsonl, what was delivered until each of these losses; and the checkpoint
+runs/<run>.pt. If other draws were delivered than planned, the run ends with an error. A run is a function of its
+settings: the same ones give the same losses on the same machine, however often it was stopped on the way.
+
+SIGTERM and Ctrl-C end the step, write a checkpoint and exit with 128 and the signal's number; `--resume` goes on from
+the last checkpoint, or begins where there is none. A step learns from batch_size x accumulate x processes patches.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import click
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from mixio.dataset import MixtureDataset
-from mixio.errors import InvalidArgument, MixioError
 from mixio.ledger import Ledger
-from mixio.loader import MixtureLoader
 from mixio.mixture import Mixture
 from mixio.sampler import MixtureSampler
 from mixio.store import Store, open_store
-from models.checkpoint import save_checkpoint
-from models.mae import MaskedAutoencoder
+from tools.batches import Stopwatch, grouped, loader_of
 from tools.command import command
-from tools.heldout import HeldOut, visible_tokens
+from tools.distributed import device_of, on_first_rank, rank, ranks, world_size
+from tools.heldout import HeldOut, require_held_out
+from tools.loop import Learner, Objective, is_bfloat16, mean_loss
+from tools.loop import build as build
+from tools.loop import losses_of as losses_of
 from tools.options import TrainOptions, options_from, training_flags
-from tools.runlog import LEDGER, SCHEMA_VERSION, append_event, read_events
-from tools.schedule import learning_rate
+from tools.out_of_memory import explained
+from tools.outputs import Outputs, Wanted, print_result
+from tools.preemption import Stopped, StopSignals
+from tools.resume import Job, begin
+from tools.run import Run, Trained
+from tools.runlog import SCHEMA_VERSION
 from tools.shares import patches_of, shares_of
 
+_OF_THE_COMMAND = ("checkpoint", "checkpoint_every", "resume", "pictures", "tensorboard", "as_json")
 Emit = Callable[[dict[str, Any]], None]
 """Takes the events of a run as they happen; `tools.runlog` says what is in them."""
-Objective = Callable[[Tensor, Mapping[str, Any]], Tensor]
-"""What a step descends, of the losses (B,) of the patches of a batch, and of the batch."""
-
-
-def mean_loss(losses: Tensor, batch: Mapping[str, Any]) -> Tensor:
-    """The mean of the losses: every draw counts alike."""
-    return losses.mean()
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What came of a run: the model, the held-out loss of each domain, what was delivered, the loader's state, and
-    how many of the seconds the training waited for data.
-    """
-
-    mae: MaskedAutoencoder
-    loss: dict[str, float]
-    ledger: Ledger
-    seconds: float
-    waiting: float
-    data: dict[str, Any]
 
 
 def train(
@@ -72,17 +57,47 @@ def train(
     held_out: HeldOut | None = None,
     record: Callable[[Ledger], None] = lambda ledger: None,
     objective: Objective = mean_loss,
+    job: Job | None = None,
 ) -> Trained:
     """Train on the store's `train` split and measure on its `val` split.
 
     `held_out` saves reading the held-out crops again when many runs share them. `record` is given the ledger
-    with every event of a step; `objective` says what the steps descend. Raises
-    `MixioError` naming the patches if a loss is not finite, and `MixtureDriftError` if other draws were delivered
-    than planned.
+    with every event of a step; `objective` says what the steps descend; `job` has what a run needs to be stopped and
+    to go on. Where torch.distributed runs, every rank calls this, and `emit` and `record` are called on the first one.
+
+    Raises `MixioError` naming the patches if a loss is not finite, `MixtureDriftError` if other draws were delivered
+    than planned, `OutOfMemory` with what to lower, and `Stopped` after a checkpoint when `job` says so.
     """
-    device = device_of(options.device)
-    if held_out is None:
-        held_out = HeldOut.read(store, patch_size=options.model.patch_size, crops=options.eval_crops)
+    job = job or Job()
+    with explained(options):
+        require_held_out(store)
+        run, dataset = _run(store, shares, options, objective)
+        if job.saved is not None:
+            run.restore(job.saved)
+        size = {"patch_size": options.model.patch_size, "crops": options.eval_crops}
+        crops = held_out or on_first_rank(lambda: HeldOut.read(store, **size), share=False)
+        tell = emit if rank() == 0 else lambda event: None
+        if run.step == 0:
+            tell({**run.settings, "store": str(Path(store.path).resolve()), "host": _host(options)})
+        for logs, measures in _steps(run, loader_of(dataset, options, run.sampler)):
+            if logs:
+                event = run.event()
+                tell({**event, "held_out": _measure(run, crops)} if measures else event)
+                delivered = run.ledger.gathered()
+                if rank() == 0:
+                    record(delivered)
+                run.losses.clear()
+            if rank() == 0:
+                job.watch(run, crops)
+            job.keep(run)
+        return _result(store, run, _measure(run, crops), tell)
+
+
+def _run(
+    store: Store, shares: Mapping[str, float], options: TrainOptions, objective: Objective
+) -> tuple[Run, MixtureDataset]:
+    """A run before its first step, and what it draws from."""
+    learner = Learner(options, objective)
     dataset = MixtureDataset(
         store,
         Mixture(shares, seed=options.seed),
@@ -91,148 +106,56 @@ def train(
         foreground=options.foreground,
         on_fault=options.on_fault,
     )
-    loader = _loader(dataset, options)
     ledger = Ledger(dataset.mixture, {domain: len(names) for domain, names in dataset.volumes.items()})
-    mae = build(options).to(device)
-    optimizer = _optimizer(mae, options)
-
-    where = str(Path(store.path).resolve())
-    emit({**config_event(store, shares, options), "store": where, "host": _host(device)})
-    start, losses = time.perf_counter(), []
-    batches = Stopwatch(loader)
-    for step, batch in enumerate(batches, start=1):
-        _set_rate(optimizer, step, options)
-        losses.append(_step(mae, batch, optimizer, options.clip, objective))
-        ledger.observe(batch)
-        measured = options.eval_every and step % options.eval_every == 0
-        if measured or step % options.log_every == 0 or step == options.steps:
-            event = {"event": "step", "draw": step * options.batch_size, "loss": sum(losses) / len(losses)}
-            event |= {"lr": optimizer.param_groups[0]["lr"], "seconds": time.perf_counter() - start}
-            emit({**event, "held_out": held_out.losses(mae)} if measured else event)
-            record(ledger)
-            losses = []
-    seconds = time.perf_counter() - start
-
-    ledger.check(options.draws)
-    delivered = ledger.draws
-    draws = {domain: delivered[domain] for domain in store.domains}
-    loss = held_out.losses(mae)
-    unique = {domain: patches_of(store, domain, options.model.patch_size) for domain in store.domains}
-    result = {"event": "result", "draws": draws, "unique": unique, "loss": loss, "seconds": seconds}
-    emit({**result, "waiting": batches.seconds})
     sampler = MixtureSampler(dataset, num_samples=options.draws, batch_size=options.batch_size)
-    return Trained(mae, loss, ledger, seconds, batches.seconds, sampler.state_dict(consumed=options.draws))
+    return Run(learner, sampler, ledger, config_event(store, shares, options)), dataset
 
 
-class Stopwatch:
-    """Iterates, and counts the seconds that the loop waits for what comes next."""
-
-    def __init__(self, items: Iterable[Any]) -> None:
-        self.items, self.seconds = items, 0.0
-
-    def __iter__(self) -> Iterator[Any]:
-        began = time.perf_counter()
-        for item in self.items:
-            self.seconds += time.perf_counter() - began
-            yield item
-            began = time.perf_counter()
-        self.seconds += time.perf_counter() - began
-
-
-def _loader(dataset: MixtureDataset, options: TrainOptions) -> Iterable[Any]:
-    run = {"num_samples": options.draws, "batch_size": options.batch_size}
-    if not options.workers:
-        return MixtureLoader(dataset, **run, threads=options.threads or None)
-    return DataLoader(
-        dataset,
-        batch_size=options.batch_size,
-        sampler=MixtureSampler(dataset, **run),
-        num_workers=options.workers,
-        generator=torch.Generator().manual_seed(options.seed),  # or it would draw from the global one
-    )
+def _steps(run: Run, loader: Iterable[Any]) -> Iterator[tuple[bool, bool]]:
+    """Make the steps that are left; after each, whether it is to be logged, and the held-out losses measured."""
+    learner, options = run.learner, run.learner.options
+    batches, waited, began = Stopwatch(loader), run.waiting, time.perf_counter() - run.seconds
+    for group in grouped(batches, options.accumulate):
+        run.losses.append(learner.step(run.step + 1, group))
+        run.step += 1
+        for batch in group:
+            run.ledger.observe(batch)
+        run.seconds, run.waiting = time.perf_counter() - began, waited + batches.seconds
+        measures = bool(options.eval_every) and run.step % options.eval_every == 0
+        yield measures or run.step % options.log_every == 0 or run.step == learner.steps, measures
+    run.seconds, run.waiting = time.perf_counter() - began, waited + batches.seconds
 
 
-def build(options: TrainOptions) -> MaskedAutoencoder:
-    """The untrained model, on the CPU; leaves torch's global random state as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed)
-        return MaskedAutoencoder(options.model.config)
+def _measure(run: Run, held_out: HeldOut | None) -> dict[str, float]:
+    """The held-out losses, which the first rank measures."""
+    return on_first_rank(lambda: held_out.losses(run.learner.result))
+
+
+def _result(store: Store, run: Run, loss: dict[str, float], tell: Emit) -> Trained:
+    """The end of a run: what was delivered is checked, and all of it told."""
+    options, ledger = run.learner.options, run.ledger.gathered()
+    ledger.check(options.draws)
+    draws = {domain: ledger.draws[domain] for domain in store.domains}
+    unique = {domain: patches_of(store, domain, options.model.patch_size) for domain in store.domains}
+    result = {"event": "result", "draws": draws, "unique": unique, "loss": loss, "seconds": run.seconds}
+    tell({**result, "waiting": run.waiting})
+    data = run.sampler.state_dict(consumed=options.draws)
+    return Trained(run.learner.result, loss, ledger, run.seconds, run.waiting, data)
 
 
 def config_event(store: Store, shares: Mapping[str, float], options: TrainOptions) -> dict[str, Any]:
     """The first line of a run log, but for where it ran: everything that decides what the run learns."""
     every = {domain: float(shares.get(domain, 0.0)) for domain in sorted({*store.domains, *shares})}
-    recorded = {**options.recorded(), "shares": every, "data": store.fingerprint}
+    recorded = {**options.recorded(world_size()), "shares": every, "data": store.fingerprint}
     return {"event": "config", "schema_version": SCHEMA_VERSION, **recorded}
 
 
-def device_of(name: str) -> torch.device:
-    """The device of that name; `auto` is a CUDA GPU if there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidArgument(f"--device {name} cannot be used here: {reason}") from error
-
-
-def losses_of(mae: MaskedAutoencoder, batch: Mapping[str, Any]) -> Tensor:
-    """The losses of the patches of a batch (B,), under the masks that belong to its draws."""
-    device = mae.mask_token.device
-    visible = visible_tokens(mae, batch["seed"].tolist()).to(device)
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        losses, _ = mae(batch["image"].to(device), visible, batch["valid"].to(device))
-    return losses
-
-
-def _step(
-    mae: MaskedAutoencoder,
-    batch: Mapping[str, Any],
-    optimizer: torch.optim.Optimizer,
-    clip: float,
-    objective: Objective,
-) -> float:
-    """One optimizer step; the objective of the batch before it."""
-    losses = losses_of(mae, batch)
-    _check_finite(losses, batch)
-    loss = objective(losses, batch)
-    optimizer.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(mae.parameters(), clip)
-    optimizer.step()
-    return loss.item()
-
-
-def _check_finite(losses: Tensor, batch: Mapping[str, Any]) -> None:
-    bad = (~losses.isfinite()).nonzero().flatten().tolist()
-    if bad:
-        patches = [f"{batch['domain'][i]}/{batch['key'][i]} (draw {int(batch['draw'][i])})" for i in bad]
-        raise MixioError(
-            f"the loss is not finite for {len(bad)} of {len(losses)} patches: {', '.join(patches)}; "
-            "look at these volumes, or train with a lower --learning-rate"
-        )
-
-
-def _optimizer(mae: MaskedAutoencoder, options: TrainOptions) -> torch.optim.AdamW:
-    """AdamW as for the original MAE; vectors (biases, norms) do not decay."""
-    trained = [parameter for parameter in mae.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [one for one in trained if one.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [one for one in trained if one.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.95), fused=True)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, step: int, options: TrainOptions) -> None:
-    rate = learning_rate(step - 1, options.steps, peak=options.learning_rate, warmup=options.warmup)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-
-
-def _host(device: torch.device) -> dict[str, Any]:
-    return {"torch": torch.__version__, "device": str(device), "threads": torch.get_num_threads()}
+def _host(options: TrainOptions) -> dict[str, Any]:
+    device = device_of(options.device)
+    precision = "bfloat16" if is_bfloat16(options.precision, device) else "float32"
+    threads = torch.get_num_threads()
+    where = {"torch": torch.__version__, "device": str(device), "threads": threads}
+    return {**where, "processes": world_size(), "precision": precision}
 
 
 @command()
@@ -240,63 +163,44 @@ def _host(device: torch.device) -> dict[str, Any]:
 @click.option("--mixture", required=True, help="uniform, proportional, temperature, allocation.json, or a=0.6,b=0.4.")
 @click.option("--run", help="Name of the run; made up from the mixture, the draws and the seed otherwise.")
 @click.option("--runs", default="runs", type=click.Path(file_okay=False), help="Where the log goes.")
-@click.option("--checkpoint", type=click.Path(dir_okay=False), help="Write the trained model there.")
+@click.option("--checkpoint", type=click.Path(dir_okay=False), help="Where the model goes; else RUNS/<run>.pt.")
+@click.option("--checkpoint-every", default=0, type=click.IntRange(min=0), help="Steps between two; 0: one at the end.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint, if there is one.")
+@click.option("--pictures", default=0, type=click.IntRange(min=0), help="Pictures to draw of reconstructions.")
+@click.option("--tensorboard", type=click.Path(file_okay=False), help="Also write the curves there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 @training_flags()
-def main(
-    store: str, mixture: str, run: str | None, runs: str, checkpoint: str | None, as_json: bool, **flags: Any
-) -> None:
-    """Train on the volumes of STORE and write runs/<run>.jsonl."""
+def main(store: str, mixture: str, run: str | None, runs: str, **flags: Any) -> None:
+    """Train on the volumes of STORE; writes the log RUNS/<run>.jsonl and a checkpoint."""
+    asked = {name: flags.pop(name) for name in _OF_THE_COMMAND}
     opened = open_store(store)
     shares, strategy = shares_of(mixture, opened)
     name = run or f"{strategy or 'mixture'}-{flags['draws']}-{flags['seed']}"
     options = options_from(flags, run=name, strategy=strategy)
-    log = new_log(Path(runs), name)
-    ledger = ledger_of(log)
-    if checkpoint:
-        Path(checkpoint).parent.mkdir(parents=True, exist_ok=True)  # rather than fail when all is trained
-
-    def emit(event: dict[str, Any]) -> None:
-        append_event(log, event)
-        if event["event"] == "step" and not as_json:
-            rate = event["draw"] / event["seconds"]
-            click.echo(
-                f"draw {event['draw']:>7}/{options.draws}  loss {event['loss']:.5f}  "
-                f"lr {event['lr']:.2e}  {rate:.0f} patches/s"
-            )
-
-    trained = train(opened, shares, options, emit=emit, record=lambda delivered: delivered.write(ledger))
-    if checkpoint:
-        metadata = {"run": name, "shares": shares, "draws": options.draws, "seed": options.seed}
-        save_checkpoint(checkpoint, trained.mae, metadata=metadata, data=trained.data)
-    if as_json:
-        summary = {"log": str(log), "ledger": str(ledger), "checkpoint": checkpoint, "loss": trained.loss}
-        summary |= {"seconds": trained.seconds, "waiting": trained.waiting}
-        click.echo(json.dumps({**summary, "mixture": trained.ledger.summary()}))
-        return
-    click.echo(f"delivered: {trained.ledger.line()}")
-    for domain, loss in trained.loss.items():
-        click.echo(f"held-out loss {domain}: {loss:.5f}")
-    click.echo(f"waited for data: {trained.waiting / trained.seconds:.1%} of {trained.seconds:.1f} s")
-    click.echo(f"wrote {', '.join(str(path) for path in (log, ledger, checkpoint) if path)}")
-    click.echo(f"next: python -m tools.sweep {store} --runs {runs}   (more mixtures, to fit laws to)")
+    log, checkpoint = Path(runs) / f"{name}.jsonl", Path(asked["checkpoint"] or Path(runs) / f"{name}.pt")
+    folder = Path(asked["tensorboard"]) if asked["tensorboard"] else None
+    wanted = Wanted(log, asked["pictures"], folder, quiet=asked["as_json"])
+    with ranks(device_of(options.device)), StopSignals() as signals:
+        saved = begin(log, checkpoint, config_event(opened, shares, options), resume=asked["resume"])
+        if asked["resume"] and rank() == 0:
+            click.echo(_beginning(checkpoint, saved), err=True)
+        try:
+            with Outputs(wanted, options.draws, saved) as outputs:
+                job = Job(checkpoint, asked["checkpoint_every"], saved, stop=signals.came, watch=outputs.watch)
+                trained = train(opened, shares, options, emit=outputs.emit, record=outputs.record, job=job)
+        except Stopped as stopped:
+            if rank() == 0:
+                click.echo(f"stopped after {stopped.draw} of {options.draws} draws; wrote {checkpoint}", err=True)
+                click.echo("next: the same command with --resume", err=True)
+            raise SystemExit(128 + (signals.received or SIGTERM)) from None
+        if rank() == 0:
+            print_result(trained, store, log, checkpoint, as_json=asked["as_json"])
 
 
-def new_log(runs: Path, run: str) -> Path:
-    """Where the run's log goes; an interrupted run of that name is removed, a complete one is refused."""
-    log = runs / f"{run}.jsonl"
-    if log.exists():
-        events = read_events(log)
-        if events and events[-1]["event"] == "result":
-            raise InvalidArgument(f"{log} is a complete run; choose another --run, or remove it")
-        log.unlink()
-    ledger_of(log).unlink(missing_ok=True)
-    return log
-
-
-def ledger_of(log: Path) -> Path:
-    """The ledger that belongs to a run's log."""
-    return log.with_name(log.name.removesuffix(".jsonl") + LEDGER)
+def _beginning(checkpoint: Path, saved: Mapping[str, Any] | None) -> str:
+    if saved is None:
+        return f"there is no checkpoint {checkpoint} yet: the run begins"
+    return f"going on from {checkpoint}, after {saved['data']['consumed']} draws"
 
 
 if __name__ == "__main__":
