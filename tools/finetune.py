@@ -11,7 +11,7 @@ the fine-tuned networks.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from tools.command import command
 from tools.examples import Reading, classes_of, read_examples
 from tools.finetune_options import FinetuneOptions, finetune_flags
 from tools.finetune_runs import Study, compared, kept, make, spread
-from tools.finetuning import Start, Task, build, encoder_of
+from tools.finetuning import Start, Task, build, encoder_of, told_when_out_of_memory
 from tools.labelled import Case, in_splits, read_cases
 from tools.paired import Paired
 from tools.scores import Scores
@@ -61,9 +61,7 @@ def main(data: Path, checkpoint: Path | None, seeds: str, runs: Path, save: bool
     options = FinetuneOptions(**{name: flags.pop(name) for name in FinetuneOptions.__dataclass_fields__})
     numbers = _seeds(seeds)
     starts, identity = _starts(checkpoint, options, compare=flags["compare"], head=flags["head"])
-    study = _study(read_cases(data), options, runs, flags)
-    for start in starts.values():
-        build(study.task, start, seed=0)  # what does not fit is refused before anything is trained
+    study = _study(read_cases(data), options, starts.values(), runs, flags)
     say = (lambda line: None) if as_json else click.echo
     for split, examples in study.splits.items():
         say(f"{split}: {len(examples)} cases of {len({example.subject for example in examples})} subjects")
@@ -97,14 +95,16 @@ def _starts(
     try:
         checkpoint = load_checkpoint(path)
     except ValueError as error:
-        raise InvalidArgument(str(error)) from error
+        raise InvalidArgument(" ".join(str(error).split())) from error
     start = Start(encoder_of(checkpoint, options), checkpoint, head)
     identity = hashlib.sha256(path.read_bytes()).hexdigest()
     return ({SCRATCH: start.scratch} if compare else {}) | {PRETRAINED: start}, identity
 
 
-def _study(cases: list[Case], options: FinetuneOptions, runs: Path, flags: dict[str, Any]) -> Study:
-    """The cases in memory, in their splits, and what is learned of them."""
+def _study(
+    cases: list[Case], options: FinetuneOptions, starts: Iterable[Start], runs: Path, flags: dict[str, Any]
+) -> Study:
+    """The cases in memory, in their splits, and what is learned of them; no start may be unfit for that."""
     device = device_of(options.device)
     measured = flags["measure"]
     splits = in_splits(cases, seed=flags["split_seed"], val_fraction=flags["val_fraction"])
@@ -113,6 +113,9 @@ def _study(cases: list[Case], options: FinetuneOptions, runs: Path, flags: dict[
     names = [name.strip() for name in flags["classes"].split(",")] if flags["classes"] else None
     classes = classes_of(cases, names)
     task = _task(cases, classes, options)
+    with told_when_out_of_memory(device):
+        for start in starts:
+            build(task, start, seed=0)
     reading = Reading(parse_spacing(flags["spacing"]), flags["modality"], flags["unit"])
     examples = {split: read_examples(splits[split], classes, reading) for split in ("train", measured)}
     task.require(examples)

@@ -129,7 +129,9 @@ def build(task: Task, start: Start, *, seed: int) -> nn.Module:
         else:
             load_encoder(start.checkpoint, network)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise InvalidArgument(f"the checkpoint does not fit: {error}") from error
+        told = str(error).split("\n")
+        more = f"; and {len(told) - 4} more" if len(told) > 4 else ""
+        raise InvalidArgument(f"the checkpoint does not fit: {' '.join(map(str.strip, told[:4]))}{more}") from error
     return network
 
 
