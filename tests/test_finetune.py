@@ -136,8 +136,17 @@ def test_subjects_of_several_scans_stay_in_one_split(pairs, tmp_path):
 
 
 def test_the_test_split_is_measured_only_when_asked_for(classes, tmp_path):
-    words = [classes, "--patch-size", 32, "--width", 12, "--heads", 2, "--runs", tmp_path]
-    assert "--measure test: no case is in that split" in refused(*words, "--measure", "test")
+    words = ["--patch-size", 32, "--width", 12, "--heads", 2, "--runs", tmp_path]
+    assert "--measure test: no case is in that split" in refused(classes, *words, "--measure", "test")
+    splits = ["train"] * 4 + ["val"] * 4 + ["test"] * 4
+    rows = [{"image": f"{n}.nii.gz", "class": "ab"[n % 2], "split": split} for n, split in enumerate(splits)]
+    table = write_table(classes.parent / "three.csv", rows)
+    assert "test: 4 cases of 4 subjects, not used" in run(table, *words).stdout
+    assert "val: 4 cases of 4 subjects, not used" in run(table, *words, "--seeds", 1, "--measure", "test").stdout
+    held_out = [read_events(tmp_path / f"scratch-{seed}.jsonl")[-1]["cases"] for seed in (0, 1)]
+    assert [sorted(cases) for cases in held_out] == [
+        [f"{n}.nii.gz" for n in of] for of in ([4, 5, 6, 7], [10, 11, 8, 9])
+    ]
 
 
 @pytest.mark.parametrize(

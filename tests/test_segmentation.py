@@ -57,6 +57,17 @@ def test_volumes_larger_than_the_window_are_put_together_from_several():
     np.testing.assert_array_equal(TASK.predict(Told(), example(label)), label)
 
 
+def test_what_lies_beyond_a_small_volume_is_its_background():
+    class Recording(Told):
+        def forward(self, images):
+            self.least = images.min().item()
+            return super().forward(images)
+
+    network, image = Recording(), np.full((20, 20, 20), 0.2, np.float32)
+    TASK.predict(network, Example("one", "ann", image, 0.2, (1.0, 1.0, 1.0), box(x=4)))
+    assert network.least == pytest.approx(0.2)
+
+
 def test_a_missed_class_costs_the_diagonal_and_is_counted():
     case = example(box(x=4) + box(x=12, value=2), box(x=4), spacing=(1.0, 2.0, 1.0))
     scores = TASK.scores(Told(), [case])

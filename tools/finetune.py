@@ -61,10 +61,12 @@ def main(data: Path, checkpoint: Path | None, seeds: str, runs: Path, save: bool
     options = FinetuneOptions(**{name: flags.pop(name) for name in FinetuneOptions.__dataclass_fields__})
     numbers = _seeds(seeds)
     starts, identity = _starts(checkpoint, options, compare=flags["compare"], head=flags["head"])
-    study = _study(read_cases(data), options, starts.values(), runs, flags)
+    splits = in_splits(read_cases(data), seed=flags["split_seed"], val_fraction=flags["val_fraction"])
+    study = _study(splits, options, starts.values(), runs, flags)
     say = (lambda line: None) if as_json else click.echo
-    for split, examples in study.splits.items():
-        say(f"{split}: {len(examples)} cases of {len({example.subject for example in examples})} subjects")
+    for split, cases in splits.items():
+        unused = "" if split in study.splits else ", not used"
+        say(f"{split}: {len(cases)} cases of {len({case.subject for case in cases})} subjects{unused}")
     results: dict[str, list[Scores]] = {name: [] for name in starts}
     configs = {
         (name, seed): study.config(name, start, seed, identity if start.checkpoint else None)
@@ -102,14 +104,18 @@ def _starts(
 
 
 def _study(
-    cases: list[Case], options: FinetuneOptions, starts: Iterable[Start], runs: Path, flags: dict[str, Any]
+    splits: dict[str, list[Case]],
+    options: FinetuneOptions,
+    starts: Iterable[Start],
+    runs: Path,
+    flags: dict[str, Any],
 ) -> Study:
-    """The cases in memory, in their splits, and what is learned of them; no start may be unfit for that."""
+    """The cases that are used in memory, and what is learned of them; a start that is unfit for that is refused."""
     device = device_of(options.device)
     measured = flags["measure"]
-    splits = in_splits(cases, seed=flags["split_seed"], val_fraction=flags["val_fraction"])
     if measured not in splits:
         raise InvalidArgument(f"--measure {measured}: no case is in that split; name it in a column split")
+    cases = [case for split in splits.values() for case in split]
     names = [name.strip() for name in flags["classes"].split(",")] if flags["classes"] else None
     classes = classes_of(cases, names)
     task = _task(cases, classes, options)

@@ -194,7 +194,7 @@ def told_when_out_of_memory(device: torch.device) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and "allocate memory" not in str(error):
+        if not known and not any(words in str(error) for words in ("allocate memory", "out of memory")):
             raise
         raise MixioError(
             f"out of memory on {device}: lower --batch-size first, then --features, or use a checkpoint "

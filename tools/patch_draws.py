@@ -44,7 +44,10 @@ class Patch:
 
 
 class PatchDraws:
-    """Draw g of a run, for every g from 0 on: a patch of `size` voxels of one of the examples."""
+    """Draw g of a run, for every g from 0 on: a patch of `size` voxels of one of the examples.
+
+    Where labelled voxels lie is kept once a case has been drawn, at 8 bytes each.
+    """
 
     def __init__(self, examples: Sequence[Example], *, size: Shape, seed: int, augmentation: Augmentation) -> None:
         self.examples, self.size, self.seed, self.augmentation = examples, size, seed, augmentation
