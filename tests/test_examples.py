@@ -122,6 +122,9 @@ def test_classes_are_found_in_the_data_unless_they_are_named(tmp_path):
     assert classes_of(cases, None) == ("background", "class 1", "class 2")
     assert classes_of(cases, ["shell", "core"]) == CLASSES
     assert classes_of([Case("1", tmp_path, "1", target=name) for name in "bab"], None) == ("a", "b")
+    for names in (["a", "a"], ["background", "a"]):
+        with pytest.raises(InvalidArgument, match="--classes must be different names, none of them background"):
+            classes_of(cases, names)
     with pytest.raises(InvalidArgument, match="no label map has a voxel other than 0"):
         classes_of([case(tmp_path, image, label * 0)], None)
 

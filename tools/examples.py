@@ -85,6 +85,8 @@ def classes_of(cases: Sequence[Case], names: Sequence[str] | None) -> tuple[str,
     `names` are those of the labels 1, 2, ..., or of the classes in their order; without them they are taken from
     the data, for which all label maps are read.
     """
+    if names and len({"background", *names}) <= len(names):
+        raise InvalidArgument(f"--classes must be different names, none of them background, got {', '.join(names)}")
     if cases[0].label is None:
         present = sorted({case.target or "" for case in cases})
         return tuple(names or present)

@@ -6,7 +6,8 @@
 DATA is a folder with images/ and labels/, or a table with the columns image and label (segmentation by UNETR) or image
 and class (classification); `tools.labelled` says more. Images are brought to RAS+, spacing and intensities as
 `mixio convert` does it. Writes a log of every run to --runs, a picture of predicted beside true masks, and with --save
-the fine-tuned networks.
+the fine-tuned networks. What is held out here may have been seen in pretraining: this command cannot know, and a column
+split can say what was not.
 """
 
 import hashlib
@@ -28,11 +29,11 @@ from tools.command import command
 from tools.examples import Reading, classes_of, read_examples
 from tools.finetune_options import FinetuneOptions, finetune_flags
 from tools.finetune_runs import Study, compared, kept, make, spread
+from tools.finetune_tables import compared_table, interval_text, starts_table
 from tools.finetuning import Start, Task, build, encoder_of, told_when_out_of_memory
 from tools.labelled import Case, in_splits, read_cases
 from tools.paired import Paired
 from tools.scores import Scores
-from tools.table import table
 from tools.train import device_of
 
 SCRATCH, PRETRAINED = "scratch", "pretrained"
@@ -166,58 +167,37 @@ def _run(study: Study, config: dict[str, Any], start: Start, *, save: bool, say:
 def _finish(study: Study, results: dict[str, list[Scores]], seeds: Sequence[int], *, as_json: bool) -> None:
     pairs = compared(study, results[SCRATCH], results[PRETRAINED]) if len(results) == 2 else []
     if as_json:
-        summary = {
-            "task": study.task.kind,
-            "classes": study.task.classes,
-            "held_out": study.held_out,
-            "cases": {split: len(examples) for split, examples in study.splits.items()},
-            "seeds": seeds,
-            "starts": {
-                name: {"runs": [run.metrics for run in runs], "metrics": spread(runs)} for name, runs in results.items()
-            },
-            "intervals": {name: [run.intervals for run in runs] for name, runs in results.items()},
-            "paired": [asdict(pair) for pair in pairs],
-            "logs": [str(study.log(name, seed)) for name in results for seed in seeds],
-        }
-        click.echo(json.dumps(summary))
+        click.echo(json.dumps(_summary(study, results, seeds, pairs)))
         return
     click.echo(f"\n{study.held_out}, over {len(seeds)} seed{'s' * (len(seeds) > 1)}:")
-    click.echo(_compared_table(pairs) if pairs else _table(results))
+    click.echo(compared_table(pairs, names=(SCRATCH, PRETRAINED)) if pairs else starts_table(results))
     for name, runs in results.items():
         for seed, run in zip(seeds, runs, strict=True):
             for metric, interval in run.intervals.items():
-                click.echo(f"{name}-{seed} {metric}: {run.metrics[metric]:.3f}, 95 % interval {_interval(interval)}")
+                click.echo(
+                    f"{name}-{seed} {metric}: {run.metrics[metric]:.3f}, 95 % interval {interval_text(interval)}"
+                )
     click.echo(f"wrote {study.folder}/")
     if not pairs:
         click.echo("next: add --checkpoint mae.pt --compare --seeds 0,1,2   (whether pretraining helps)")
 
 
-def _table(results: dict[str, list[Scores]]) -> str:
-    rows = [
-        [name, metric, values["mean"], values["deviation"]]
-        for name, runs in results.items()
-        for metric, values in spread(runs).items()
-    ]
-    return table(["start", "metric", "mean", "sd"], rows)
-
-
-def _compared_table(pairs: Sequence[Paired]) -> str:
-    rows = [
-        [
-            pair.metric,
-            *(number for arm in pair.arms for number in (arm.mean, arm.deviation)),
-            pair.difference,
-            _interval(pair.over_seeds),
-            _interval(pair.over_subjects),
-        ]
-        for pair in pairs
-    ]
-    header = ["metric", SCRATCH, "sd", PRETRAINED, "sd", "difference", "95 % over seeds", "95 % over subjects"]
-    return table(header, rows)
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    return "-" if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}"
+def _summary(
+    study: Study, results: dict[str, list[Scores]], seeds: Sequence[int], pairs: Sequence[Paired]
+) -> dict[str, Any]:
+    return {
+        "task": study.task.kind,
+        "classes": study.task.classes,
+        "held_out": study.held_out,
+        "cases": {split: len(examples) for split, examples in study.splits.items()},
+        "seeds": seeds,
+        "starts": {
+            name: {"runs": [run.metrics for run in runs], "metrics": spread(runs)} for name, runs in results.items()
+        },
+        "intervals": {name: [run.intervals for run in runs] for name, runs in results.items()},
+        "paired": [asdict(pair) for pair in pairs],
+        "logs": [str(study.log(name, seed)) for name in results for seed in seeds],
+    }
 
 
 def _seeds(text: str) -> list[int]:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mixio.readers import stem_of
 from tools.examples import Example
 from tools.scores import Scores
 
@@ -28,7 +29,7 @@ def save_masks(scores: Scores, examples: Sequence[Example], classes: Sequence[st
         for one, column in zip(axes, COLUMNS, strict=True):
             _draw(one, example, plane, {"true": example.label, "predicted": scores.masks[name]}.get(column))
             one.set_title(f"{column}, Dice {scores.cases[name]['dice']:.3f}" if column == "predicted" else column)
-        axes[0].set_ylabel(name)
+        axes[0].set_ylabel(stem_of(Path(name)))
     for number, name in enumerate(classes[1:], start=1):
         rows[0][0].plot([], [], "s", color=_color(number), label=name)
     figure.legend(loc="outside lower center", ncols=min(6, len(classes)))
