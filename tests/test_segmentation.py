@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,10 @@ def test_a_missed_class_costs_the_diagonal_and_is_counted():
     assert diagonal(case) == pytest.approx((19**2 + 38**2 + 19**2) ** 0.5)
     assert scores.metrics["hd95 core"] == pytest.approx(diagonal(case))
     assert (scores.metrics["dice core"], scores.metrics["missed"]) == (0, 1)
+    assert (
+        TASK.scores(Told(), [case, replace(case, name="two", image=case.label / np.float32(10))]).metrics["missed"]
+        == 0.5
+    )
 
 
 def test_a_class_that_a_case_does_not_have_is_left_out():

@@ -3,7 +3,7 @@
 Loss, inference and metrics are MONAI's. Metrics are computed on the grid of the examples, so with another spacing they
 are those of the resampled label maps. For a class that a case does not have they are not defined, and left out. HD95,
 the 95th percentile of the distances between the surfaces in mm, needs both of them: for a class that the prediction
-misses it is the diagonal of the volume, the longest distance there, and `missed` counts how often that happened.
+misses it is the diagonal of the volume, the longest distance there, and `missed` counts such classes, a case.
 """
 
 import warnings
@@ -73,8 +73,7 @@ class Segmentation:
         masks = {example.name: self.predict(network, example) for example in examples}
         cases = {example.name: self._case(masks[example.name], example) for example in examples}
         names = [name for metric in ("dice", "hd95") for name in (metric, *_of(metric, self.classes[1:]))]
-        metrics = {name: mean_of([case[name] for case in cases.values()]) for name in names}
-        metrics["missed"] = sum(case["missed"] or 0 for case in cases.values())
+        metrics = {name: mean_of([case[name] for case in cases.values()]) for name in [*names, "missed"]}
         return Scores(metrics, cases, masks=masks)
 
     @torch.no_grad()
