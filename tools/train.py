@@ -180,6 +180,7 @@ def main(store: str, mixture: str, run: str | None, runs: str, **flags: Any) -> 
     log, checkpoint = Path(runs) / f"{name}.jsonl", Path(asked["checkpoint"] or Path(runs) / f"{name}.pt")
     folder = Path(asked["tensorboard"]) if asked["tensorboard"] else None
     wanted = Wanted(log, asked["pictures"], folder, quiet=asked["as_json"])
+    torch.manual_seed(options.seed)  # torch's own seed is another in every process, and part of what a checkpoint holds
     with ranks(device_of(options.device)), StopSignals() as signals:
         saved = begin(log, checkpoint, config_event(opened, shares, options), resume=asked["resume"])
         if asked["resume"] and rank() == 0:

@@ -141,11 +141,11 @@ class _Kept(Lease):
             self._written = before
 
     def _beaten(self, tag: str) -> bool:
-        data = self._data()
-        # A put whose answer was lost, sent again, finds the tag changed by itself.
-        done = self._storage.replace(self._name, data, tag) or self._owned()
+        # A put whose answer was lost, sent again, finds the tag changed by itself; so what lies there decides. It is
+        # read after the tag, which then is that of this holder's object and of no later one.
+        self._storage.replace(self._name, self._data(), tag)
         self._tag = self._storage.tag(self._name)
-        return done
+        return self._owned()
 
     def _owned(self) -> bool:
         content = self._content()
