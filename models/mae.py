@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.masking import draw_visible, hidden_error, real_voxels, visible_patches
-from models.vit import Block, ViT, ViTConfig, patchify, positions, through, unpatchify
+from models.masking import Masked, visible_patches
+from models.vit import Block, ViT, ViTConfig, positions, through
 
 TYPICAL_MEAN, TYPICAL_STD = 0.3, 0.25
 """Of CT, MRI and PET crops whose intensities were brought to [0, 1]."""
@@ -45,7 +45,7 @@ class MAEConfig:
         return visible_patches(self.encoder.num_patches, self.mask_ratio)
 
 
-class MaskedAutoencoder(nn.Module):
+class MaskedAutoencoder(Masked):
     """`vit` encodes, the rest decodes. B images, N patches of which K visible, P numbers a patch."""
 
     def __init__(self, config: MAEConfig) -> None:
@@ -63,15 +63,6 @@ class MaskedAutoencoder(nn.Module):
         self.decoder_head = nn.Linear(width, config.encoder.patch_voxels)
         self._initialize()
 
-    @property
-    def recompute(self) -> bool:
-        """Whether training keeps only the inputs of the blocks, of both encoder and decoder; see `ViT`."""
-        return self.vit.recompute
-
-    @recompute.setter
-    def recompute(self, value: bool) -> None:
-        self.vit.recompute = value
-
     @torch.no_grad()
     def _initialize(self) -> None:
         """Xavier, the encoder as `start_encoder` has it, and predictions that start near the mean of the data."""
@@ -81,18 +72,6 @@ class MaskedAutoencoder(nn.Module):
         _shrink_residuals(self.decoder_blocks)
         nn.init.normal_(self.decoder_head.weight, std=0.01)
         nn.init.constant_(self.decoder_head.bias, 0.0 if self.config.norm_target else TYPICAL_MEAN)
-
-    def patchify(self, images: Tensor) -> Tensor:
-        """(B, C, X, Y, Z) -> (B, N, P)"""
-        return patchify(images, self.config.encoder.patch_size)
-
-    def unpatchify(self, patches: Tensor) -> Tensor:
-        """(B, N, P) -> (B, C, X, Y, Z)"""
-        return unpatchify(patches, self.config.encoder.patch_size, self.config.encoder.grid)
-
-    def draw_visible(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Numbers of the visible patches, (B, K) in rising order, on the generator's device."""
-        return draw_visible(batch, self.config.encoder.num_patches, self.config.num_visible, generator)
 
     def forward_encoder(self, patches: Tensor, visible: Tensor) -> Tensor:
         """(B, N, P), (B, K) -> (B, K, E)"""
@@ -108,16 +87,6 @@ class MaskedAutoencoder(nn.Module):
         for block in self.decoder_blocks:
             tokens = through(block, tokens, recompute=self.recompute)
         return self.decoder_head(self.decoder_norm(tokens))
-
-    def loss(self, patches: Tensor, prediction: Tensor, visible: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Mean squared error of each image, (B,), over its hidden voxels that lie inside its box of real
-        data.
-
-        `valid` (B, 2, 3) holds the first and one-past-last real voxel; None means that all are. An image with
-        no real hidden voxel has loss 0.
-        """
-        real = None if valid is None else real_voxels(valid, self.config.encoder)
-        return hidden_error(patches, prediction, visible, real=real, norm_target=self.config.norm_target)
 
     def forward(self, images: Tensor, visible: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The loss of each image (B,) and the predicted patches (B, N, P); see `draw_visible` and `loss`.

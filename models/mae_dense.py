@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from models.mae import TYPICAL_MEAN, start_encoder, xavier
-from models.masking import draw_visible, hidden_error, real_voxels, visible_patches
+from models.masking import Masked, visible_patches
 from models.unetr import UNETR
-from models.vit import ViT, ViTConfig, patchify, unpatchify
+from models.vit import ViT, ViTConfig
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DenseMAEConfig:
         return visible_patches(self.encoder.num_patches, self.mask_ratio)
 
 
-class DenseMaskedAutoencoder(nn.Module):
+class DenseMaskedAutoencoder(Masked):
     """`unetr` reconstructs. B images, N patches of which K visible, P numbers a patch."""
 
     def __init__(self, config: DenseMAEConfig) -> None:
@@ -61,27 +61,6 @@ class DenseMaskedAutoencoder(nn.Module):
         """The encoder."""
         return self.unetr.vit
 
-    @property
-    def recompute(self) -> bool:
-        """Whether training keeps only the inputs of the UNETR's parts; see there."""
-        return self.unetr.recompute
-
-    @recompute.setter
-    def recompute(self, value: bool) -> None:
-        self.unetr.recompute = value
-
-    def patchify(self, images: Tensor) -> Tensor:
-        """(B, C, X, Y, Z) -> (B, N, P)"""
-        return patchify(images, self.config.encoder.patch_size)
-
-    def unpatchify(self, patches: Tensor) -> Tensor:
-        """(B, N, P) -> (B, C, X, Y, Z)"""
-        return unpatchify(patches, self.config.encoder.patch_size, self.config.encoder.grid)
-
-    def draw_visible(self, batch: int, generator: torch.Generator) -> Tensor:
-        """Numbers of the visible patches, (B, K) in rising order, on the generator's device."""
-        return draw_visible(batch, self.config.encoder.num_patches, self.config.num_visible, generator)
-
     def blot(self, images: Tensor, visible: Tensor) -> Tensor:
         """`images` (B, C, X, Y, Z) with the mask's value at the voxels of hidden patches."""
         encoder = self.config.encoder
@@ -90,11 +69,6 @@ class DenseMaskedAutoencoder(nn.Module):
         for axis, patch in enumerate(encoder.patch_size, start=2):
             shown = shown.repeat_interleave(patch, axis)  # (B, 1, X, Y, Z) in the end
         return torch.where(shown, images, self.mask_token.to(images.dtype))
-
-    def loss(self, patches: Tensor, prediction: Tensor, visible: Tensor, valid: Tensor | None = None) -> Tensor:
-        """As that of `MaskedAutoencoder`: (B,), over hidden voxels that are real data; `valid` is (B, 2, 3)."""
-        real = None if valid is None else real_voxels(valid, self.config.encoder)
-        return hidden_error(patches, prediction, visible, real=real, norm_target=self.config.norm_target)
 
     def forward(self, images: Tensor, visible: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The loss of each image (B,) and the predicted patches (B, N, P); see `draw_visible` and `loss`.

@@ -1,14 +1,16 @@
 """What sparse and dense masked autoencoders share: which patches are visible, and the error on those that are not.
 
-B images, N patches of which K are visible, P numbers a patch. Pure functions: which patches are visible comes from a
-`torch.Generator` that the caller passes, never from global state.
+B images, N patches of which K are visible, P numbers a patch. Which patches are visible comes from a
+`torch.Generator` that the caller passes, never from global state. `Masked` is the base of both.
 """
 
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.vit import ViTConfig, patchify
+from models.vit import ViTConfig, patchify, unpatchify
 
 
 def visible_patches(num_patches: int, mask_ratio: float) -> int:
@@ -69,3 +71,43 @@ def normalize(patches: Tensor, real: Tensor | None = None) -> Tensor:
     mean = (patches * weight).sum(2, keepdim=True) / count
     variance = ((patches - mean).square() * weight).sum(2, keepdim=True) / count
     return (patches - mean) / (variance + 1e-6).sqrt()
+
+
+class Masked(nn.Module):
+    """What both autoencoders do with patches. `vit` is their encoder; `config` has its sizes as `encoder`, and
+    `num_visible` and `norm_target`.
+    """
+
+    config: Any
+    vit: Any
+
+    @property
+    def recompute(self) -> bool:
+        """Whether training keeps only the inputs of the parts (blocks, and stages of a UNETR); see `ViT`."""
+        return self.vit.recompute
+
+    @recompute.setter
+    def recompute(self, value: bool) -> None:
+        self.vit.recompute = value
+
+    def patchify(self, images: Tensor) -> Tensor:
+        """(B, C, X, Y, Z) -> (B, N, P)"""
+        return patchify(images, self.config.encoder.patch_size)
+
+    def unpatchify(self, patches: Tensor) -> Tensor:
+        """(B, N, P) -> (B, C, X, Y, Z)"""
+        return unpatchify(patches, self.config.encoder.patch_size, self.config.encoder.grid)
+
+    def draw_visible(self, batch: int, generator: torch.Generator) -> Tensor:
+        """Numbers of the visible patches, (B, K) in rising order, on the generator's device."""
+        return draw_visible(batch, self.config.encoder.num_patches, self.config.num_visible, generator)
+
+    def loss(self, patches: Tensor, prediction: Tensor, visible: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Mean squared error of each image, (B,), over its hidden voxels that lie inside its box of real
+        data.
+
+        `valid` (B, 2, 3) holds the first and one-past-last real voxel; None means that all are. An image with
+        no real hidden voxel has loss 0.
+        """
+        real = None if valid is None else real_voxels(valid, self.config.encoder)
+        return hidden_error(patches, prediction, visible, real=real, norm_target=self.config.norm_target)

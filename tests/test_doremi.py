@@ -11,7 +11,8 @@ from mixio.errors import InvalidArgument
 from tests.test_train import SHORT
 from tools.doremi import Weights, doremi, updated
 from tools.heldout import HeldOut
-from tools.train import build, losses_of, train
+from tools.loop import build, losses_of
+from tools.train import train
 
 OPTIONS = replace(SHORT, draws=160, learning_rate=1e-2)
 

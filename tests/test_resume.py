@@ -11,9 +11,10 @@ from click.testing import CliRunner
 from mixio.ledger import read_ledger
 from models.checkpoint import load_checkpoint, save_checkpoint
 from tests.trainings import FLAGS, ended, finish, lines, same, saved, start, told, wait_for
+from tools.loop import build
 from tools.options import ModelOptions, TrainOptions
 from tools.runlog import read_events
-from tools.train import build, main
+from tools.train import main
 
 WORDS = "--draws 480 --batch-size 8 --eval-every 20 --ema 0.9"
 

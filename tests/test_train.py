@@ -15,11 +15,12 @@ from mixio.store import open_store
 from models.checkpoint import load_checkpoint, load_mae
 from tools.batches import loader_of
 from tools.heldout import HeldOut, visible_tokens
+from tools.loop import build
 from tools.options import ModelOptions, TrainOptions
 from tools.runlog import read_events, read_runs
 from tools.schedule import learning_rate
 from tools.shares import shares_of
-from tools.train import build, config_event, main, train
+from tools.train import config_event, main, train
 
 TINY = ModelOptions(patch_size=8, width=12, layers=1, heads=2, decoder_width=12, decoder_layers=1, decoder_heads=2)
 SHORT = TrainOptions(model=TINY, draws=64, batch_size=16, eval_crops=4, log_every=2)

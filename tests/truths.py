@@ -3,7 +3,6 @@
 import numpy as np
 
 from benchmarks.laws import truths
-from tools.designs import singles_and_mixtures
 from tools.laws import Laws, TargetLaw
 from tools.runlog import Run
 
@@ -22,11 +21,4 @@ def planted(seed: int) -> Laws:
 
 def runs_under(laws: Laws, *, noise: float = 0.0, seed: int = 0) -> list[Run]:
     """54 runs, each domain alone at four budgets and 30 mixtures, with log-normal noise on every loss."""
-    rng = np.random.default_rng([seed, 1])
-    runs = []
-    for design in singles_and_mixtures(laws.domains, [512, 1024, 2048, 4096], 30, seed=seed):
-        draws = {name: share * design.draws for name, share in design.shares.items()}
-        losses = laws.predict(laws.array(draws)) * np.exp(noise * rng.standard_normal(len(laws.targets)))
-        loss = dict(zip(laws.targets, losses.tolist(), strict=True))
-        runs.append(Run(design.run, design.seed, draws, None, loss, design.shares))
-    return runs
+    return truths.runs_of(truths.Truth(laws), seed, noise=noise)

@@ -23,6 +23,7 @@ from tools.command import command
 from tools.designs import KINDS, Design, cost, within, write_table
 from tools.laws import Laws, load_laws
 from tools.next_run import Advice, Aim, candidates, choose, rank
+from tools.numbers import whole_numbers
 from tools.observations import typical
 from tools.prior import assumed_laws
 from tools.regret import Regret, Setting, expected_regret, noise_of_laws, truths_of, uniform_regret
@@ -163,10 +164,7 @@ def _even_terms(count: int, floor: float) -> Terms:
 
 
 def _budgets(text: str, *, fewest: int = FEWEST) -> list[int]:
-    try:
-        budgets = [int(budget) for budget in text.split(",")]
-    except ValueError as error:
-        raise InvalidArgument(f"--budgets must look like 256,512,1024, got {text!r}") from error
+    budgets = whole_numbers(text, "--budgets")
     if min(budgets) < 1 or len(set(budgets)) < len(budgets):
         raise InvalidArgument(f"--budgets must be distinct and at least 1 draw each, got {text!r}")
     if len(budgets) < fewest:

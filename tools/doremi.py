@@ -28,8 +28,9 @@ from models.mae import MaskedAutoencoder
 from tools.baselines import uniform
 from tools.forms.form import Array
 from tools.heldout import HeldOut
+from tools.loop import losses_of
 from tools.options import TrainOptions
-from tools.train import losses_of, train
+from tools.train import train
 
 ETA, SMOOTHING = 1.0, 1e-3
 

@@ -26,6 +26,7 @@ from mixio.sources import MODALITIES
 from models.checkpoint import load_checkpoint
 from tools.classification import Classification
 from tools.command import command
+from tools.distributed import device_of
 from tools.examples import Reading, classes_of, read_examples
 from tools.finetune_options import FinetuneOptions, finetune_flags
 from tools.finetune_runs import Study, compared, kept, make, spread
@@ -34,7 +35,6 @@ from tools.finetuning import Start, Task, build, encoder_of, told_when_out_of_me
 from tools.labelled import Case, in_splits, read_cases
 from tools.paired import Paired
 from tools.scores import Scores
-from tools.train import device_of
 
 SCRATCH, PRETRAINED = "scratch", "pretrained"
 PICTURE = ".png"

@@ -2,42 +2,37 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
-import click
-
 from mixio.errors import InvalidArgument
+from tools.flags import flag, option_of
 from tools.patch_draws import Augmentation
-
-
-def _flag(default: Any, text: str, kind: Any = None) -> Any:
-    return field(default=default, metadata={"help": text, "type": kind or type(default)})
 
 
 @dataclass(frozen=True)
 class FinetuneOptions:
     """One fine-tuning, apart from its data, its weights and its seed."""
 
-    steps: int = _flag(400, "Optimizer steps.")
-    batch_size: int = _flag(2, "Patches a step.")
-    learning_rate: float = _flag(1e-3, "Peak learning rate of AdamW.")
-    weight_decay: float = _flag(0.01, "Weight decay.")
-    warmup: float = _flag(0.05, "Share of the steps in which the learning rate rises.")
-    clip: float = _flag(1.0, "Largest norm of the gradient.")
-    foreground: float = _flag(0.67, "Share of the patches that are placed on a labelled voxel.")
-    flip: str = _flag("x", "Axes along which patches are flipped by chance: x is left-right; xyz, or none.")
-    intensity: float = _flag(0.1, "Intensities are scaled and shifted by up to this much, of 1.")
-    features: int = _flag(16, "Width of UNETR's decoder at full resolution.")
-    overlap: float = _flag(0.5, "Of neighboring windows in segmenting a whole volume.")
-    hidden: int = _flag(0, "Width of a classifier's hidden layer; 0: a linear head.")
-    probe: bool = _flag(False, "Train the head of a classifier alone, on the encoder as it is.")
-    patch_size: int | None = _flag(None, "Edge of a patch in voxels.  [default: the checkpoint's, or 48]", int)
-    width: int | None = _flag(None, "Width of the encoder.  [default: the checkpoint's, or 192]", int)
-    layers: int | None = _flag(None, "Blocks of the encoder.  [default: the checkpoint's, or 4]", int)
-    heads: int | None = _flag(None, "Attention heads of the encoder.  [default: the checkpoint's, or 6]", int)
-    log_every: int = _flag(50, "Steps between two lines of the log.")
-    device: str = _flag("auto", "cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
+    steps: int = flag(400, "Optimizer steps.")
+    batch_size: int = flag(2, "Patches a step.")
+    learning_rate: float = flag(1e-3, "Peak learning rate of AdamW.")
+    weight_decay: float = flag(0.01, "Weight decay.")
+    warmup: float = flag(0.05, "Share of the steps in which the learning rate rises.")
+    clip: float = flag(1.0, "Largest norm of the gradient.")
+    foreground: float = flag(0.67, "Share of the patches that are placed on a labelled voxel.")
+    flip: str = flag("x", "Axes along which patches are flipped by chance: x is left-right; xyz, or none.")
+    intensity: float = flag(0.1, "Intensities are scaled and shifted by up to this much, of 1.")
+    features: int = flag(16, "Width of UNETR's decoder at full resolution.")
+    overlap: float = flag(0.5, "Of neighboring windows in segmenting a whole volume.")
+    hidden: int = flag(0, "Width of a classifier's hidden layer; 0: a linear head.")
+    probe: bool = flag(False, "Train the head of a classifier alone, on the encoder as it is.")
+    patch_size: int | None = flag(None, "Edge of a patch in voxels.  [default: the checkpoint's, or 48]", int)
+    width: int | None = flag(None, "Width of the encoder.  [default: the checkpoint's, or 192]", int)
+    layers: int | None = flag(None, "Blocks of the encoder.  [default: the checkpoint's, or 4]", int)
+    heads: int | None = flag(None, "Attention heads of the encoder.  [default: the checkpoint's, or 6]", int)
+    log_every: int = flag(50, "Steps between two lines of the log.")
+    device: str = flag("auto", "cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
 
     def __post_init__(self) -> None:
         for name, lowest in (("steps", 1), ("batch_size", 1), ("features", 1), ("hidden", 0), ("log_every", 1)):
@@ -65,11 +60,7 @@ def finetune_flags() -> Callable[[Any], Any]:
 
     def decorate(function: Any) -> Any:
         for one in reversed(fields(FinetuneOptions)):
-            name, text = f"--{one.name.replace('_', '-')}", one.metadata["help"]
-            if one.metadata["type"] is bool:
-                function = click.option(name, is_flag=True, help=text)(function)
-            else:
-                function = click.option(name, default=one.default, type=one.metadata["type"], help=text)(function)
+            function = option_of(one)(function)
         return function
 
     return decorate

@@ -6,8 +6,8 @@ nothing else.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from models.checkpoint import load_encoder
 from models.vit import ViTConfig
 from tools.examples import Example
 from tools.finetune_options import FinetuneOptions
+from tools.out_of_memory import telling
 from tools.patch_draws import Patch, PatchDraws
 from tools.schedule import learning_rate
 from tools.scores import Scores
@@ -187,19 +188,10 @@ def fit(
     network.eval()
 
 
-@contextmanager
-def told_when_out_of_memory(device: torch.device) -> Iterator[None]:
-    """Turn what torch and NumPy raise when memory does not suffice into an error that says what to lower."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and not any(words in str(error) for words in ("allocate memory", "out of memory")):
-            raise
-        raise MixioError(
-            f"out of memory on {device}: lower --batch-size first, then --features, or use a checkpoint "
-            "with a smaller patch or width"
-        ) from error
+def told_when_out_of_memory(device: torch.device) -> AbstractContextManager[None]:
+    """A context that says what to lower when memory does not suffice."""
+    ways = "lower --batch-size first, then --features, or use a checkpoint with a smaller patch or width"
+    return telling(lambda error: f"out of memory on {device}: {ways}")
 
 
 def finetuned(network: nn.Module, task: Task, start: Start) -> dict[str, Any]:

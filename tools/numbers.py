@@ -31,6 +31,14 @@ def numbers_of(text: str | None, option: str) -> dict[str, float] | None:
     return numbers
 
 
+def whole_numbers(text: str, option: str) -> list[int]:
+    """Whole numbers with commas between."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InvalidArgument(f"{option} must look like 256,512,1024, got {text!r}") from error
+
+
 def budgets_of(text: str) -> list[int]:
     """Budgets in draws, ascending; 1e5 is one too."""
     try:

@@ -6,15 +6,15 @@ is executed, not what it learns, so they are not part of its recorded settings.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-import click
 import torch
 
 from mixio.errors import InvalidArgument
 from models.mae import MAEConfig, MaskedAutoencoder
 from models.vit import ViTConfig
+from tools.flags import flag, name_of, option_of
 
 EXECUTION = {
     *("device", "workers", "threads", "on_fault", "eval_every", "log_every"),
@@ -23,26 +23,22 @@ EXECUTION = {
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
-
-
 @dataclass(frozen=True)
 class ModelOptions:
     """The autoencoder. The defaults are tiny, for two CPU cores; 96, 16, 768, 12, 12 are the sizes of a
     ViT-B.
     """
 
-    patch_size: int = _flag(16, "Edge of a crop, in voxels.")
-    token_size: int = _flag(4, "Edge of a token, in voxels.")
-    width: int = _flag(96, "Width of the encoder, a multiple of 6.")
-    layers: int = _flag(3, "Blocks of the encoder.")
-    heads: int = _flag(4, "Attention heads of the encoder.")
-    decoder_width: int = _flag(96, "Width of the decoder, a multiple of 6.")
-    decoder_layers: int = _flag(1, "Blocks of the decoder.")
-    decoder_heads: int = _flag(4, "Attention heads of the decoder.")
-    mask_ratio: float = _flag(0.75, "Share of the tokens that are hidden.")
-    norm_target: bool = _flag(False, "Predict each token's voxels normalized by their mean and deviation.")
+    patch_size: int = flag(16, "Edge of a crop, in voxels.")
+    token_size: int = flag(4, "Edge of a token, in voxels.")
+    width: int = flag(96, "Width of the encoder, a multiple of 6.")
+    layers: int = flag(3, "Blocks of the encoder.")
+    heads: int = flag(4, "Attention heads of the encoder.")
+    decoder_width: int = flag(96, "Width of the decoder, a multiple of 6.")
+    decoder_layers: int = flag(1, "Blocks of the decoder.")
+    decoder_heads: int = flag(4, "Attention heads of the decoder.")
+    mask_ratio: float = flag(0.75, "Share of the tokens that are hidden.")
+    norm_target: bool = flag(False, "Predict each token's voxels normalized by their mean and deviation.")
 
     def __post_init__(self) -> None:
         try:
@@ -79,26 +75,26 @@ class TrainOptions:
     run: str = "run"
     strategy: str | None = None
     model: ModelOptions = field(default_factory=ModelOptions)
-    draws: int = _flag(4096, "Patches to train on, a multiple of the batch size.")
-    seed: int = _flag(0, "Of the draws, the masks and the initial weights.")
-    batch_size: int = _flag(8, "Patches that are computed together, by each process.")
-    accumulate: int = _flag(1, "Batches of each process whose gradients are added up for one step.")
-    learning_rate: float = _flag(2e-3, "Peak learning rate of AdamW.")
-    weight_decay: float = _flag(0.05, "Weight decay; biases and norms have none.")
-    warmup: float = _flag(0.1, "Share of the steps in which the learning rate rises.")
-    clip: float = _flag(1.0, "Largest norm of the gradient.")
-    ema: float = _flag(0.0, "Decay of the average of the weights that is measured and saved in their place; 0: none.")
-    foreground: float = _flag(0.2, "Share of foreground asked of a crop.")
-    eval_crops: int = _flag(64, "Held-out crops of each domain.")
-    eval_every: int = _flag(0, "Also measure the held-out losses every so many steps; 0: at the end only.")
-    log_every: int = _flag(20, "Steps between two lines of the log.")
-    workers: int = _flag(0, "Processes that read patches, through a DataLoader; 0: threads of this one.")
-    threads: int = _flag(0, "Threads that read patches when there are no workers; 0: one for each processor.")
-    on_fault: str = _flag("raise", "Damaged bytes: raise stops the run, replace draws another volume of the domain.")
-    device: str = _flag("auto", "cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
-    precision: str = _flag("auto", "float32 or bfloat16, of the steps; auto: bfloat16 on CUDA, float32 elsewhere.")
-    compile: bool = _flag(False, "Compile the model: a slow start, then faster steps.")
-    recompute: bool = _flag(False, "Compute the insides of blocks again in the backward pass: less memory, slower.")
+    draws: int = flag(4096, "Patches to train on, a multiple of the batch size.")
+    seed: int = flag(0, "Of the draws, the masks and the initial weights.")
+    batch_size: int = flag(8, "Patches that are computed together, by each process.")
+    accumulate: int = flag(1, "Batches of each process whose gradients are added up for one step.")
+    learning_rate: float = flag(2e-3, "Peak learning rate of AdamW.")
+    weight_decay: float = flag(0.05, "Weight decay; biases and norms have none.")
+    warmup: float = flag(0.1, "Share of the steps in which the learning rate rises.")
+    clip: float = flag(1.0, "Largest norm of the gradient.")
+    ema: float = flag(0.0, "Decay of the average of the weights that is measured and saved in their place; 0: none.")
+    foreground: float = flag(0.2, "Share of foreground asked of a crop.")
+    eval_crops: int = flag(64, "Held-out crops of each domain.")
+    eval_every: int = flag(0, "Also measure the held-out losses every so many steps; 0: at the end only.")
+    log_every: int = flag(20, "Steps between two lines of the log.")
+    workers: int = flag(0, "Processes that read patches, through a DataLoader; 0: threads of this one.")
+    threads: int = flag(0, "Threads that read patches when there are no workers; 0: one for each processor.")
+    on_fault: str = flag("raise", "Damaged bytes: raise stops the run, replace draws another volume of the domain.")
+    device: str = flag("auto", "cpu, cuda, cuda:1, mps; auto takes a GPU if there is one.")
+    precision: str = flag("auto", "float32 or bfloat16, of the steps; auto: bfloat16 on CUDA, float32 elsewhere.")
+    compile: bool = flag(False, "Compile the model: a slow start, then faster steps.")
+    recompute: bool = flag(False, "Compute the insides of blocks again in the backward pass: less memory, slower.")
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.accumulate < 1:
@@ -158,7 +154,7 @@ def training_flags(*, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
         for one in reversed([*fields(TrainOptions), *fields(ModelOptions)]):
             if "help" in one.metadata and one.name not in without:
-                function = _option(one)(function)
+                function = option_of(one)(function)
         return function
 
     return decorate
@@ -179,16 +175,5 @@ def flags_of(options: TrainOptions) -> list[str]:
         for one in fields(part):
             value = getattr(part, one.name)
             if "help" in one.metadata and value != one.default:
-                words += [_name(one)] if isinstance(value, bool) else [_name(one), str(value)]
+                words += [name_of(one)] if isinstance(value, bool) else [name_of(one), str(value)]
     return words
-
-
-def _name(one: Field[Any]) -> str:
-    return f"--{one.name.replace('_', '-')}"
-
-
-def _option(one: Field[Any]) -> Callable[[Any], Any]:
-    flag = _name(one)
-    if isinstance(one.default, bool):
-        return click.option(flag, is_flag=True, help=one.metadata["help"])
-    return click.option(flag, default=one.default, help=one.metadata["help"])

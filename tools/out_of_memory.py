@@ -1,15 +1,16 @@
 """Too little memory, told with the settings that need less of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import torch
 
 from mixio.errors import MixioError
 from tools.options import TrainOptions
 
-_ON_CPU = ("can't allocate memory", "not enough memory")
-"""How torch says on Linux and on Windows that the CPU's is full, for which it has no error of its own."""
+_SAID = ("allocate memory", "not enough memory", "out of memory")
+"""How torch says on Linux, on Windows and on Apple's GPUs that memory is full, where it has no error of its own."""
 
 
 class OutOfMemory(MixioError):
@@ -17,16 +18,21 @@ class OutOfMemory(MixioError):
 
 
 @contextmanager
-def explained(options: TrainOptions) -> Iterator[None]:
-    """Turn what torch raises where memory is full into an `OutOfMemory` that says what to lower."""
+def telling(advice: Callable[[BaseException], str]) -> Iterator[None]:
+    """Turn what torch and NumPy raise where memory is full into an `OutOfMemory` with this advice."""
     try:
         yield
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory(_advice(options, error)) from error
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(advice(error)) from error
     except RuntimeError as error:
-        if not any(words in str(error) for words in _ON_CPU):
+        if not any(words in str(error) for words in _SAID):
             raise
-        raise OutOfMemory(_advice(options, error)) from error
+        raise OutOfMemory(advice(error)) from error
+
+
+def explained(options: TrainOptions) -> AbstractContextManager[None]:
+    """A context that says which settings of a training run to lower."""
+    return telling(partial(_advice, options))
 
 
 def _advice(options: TrainOptions, error: BaseException) -> str:

@@ -30,6 +30,7 @@ from mixio.errors import InvalidArgument
 from mixio.store import Store, open_store
 from tools.command import command
 from tools.designs import Design, read_table, singles_and_mixtures, write_table
+from tools.numbers import whole_numbers
 from tools.options import options_from, training_flags
 from tools.runner import Outcome, Report, commands_of, plans_of, run_plans
 from tools.table import table
@@ -73,7 +74,7 @@ def main(store: str, runs: str, jobs: int, dask: str | None, print_commands: boo
 
 
 def _planned(store: Store, *, budgets: str, designs: None, **plan_of: Any) -> list[Design]:
-    return singles_and_mixtures(store.domains, _budgets(budgets), plan_of.pop("mixtures"), **plan_of)
+    return singles_and_mixtures(store.domains, whole_numbers(budgets, "--budgets"), plan_of.pop("mixtures"), **plan_of)
 
 
 def _read(store: Store, path: str) -> list[Design]:
@@ -109,13 +110,6 @@ def _finish(outcome: Outcome, runs: str, *, as_json: bool) -> None:
         click.echo(f"next: {again}")
     if outcome.failed:
         raise SystemExit(1)
-
-
-def _budgets(text: str) -> list[int]:
-    try:
-        return [int(budget) for budget in text.split(",")]
-    except ValueError as error:
-        raise InvalidArgument(f"--budgets must look like 256,512,1024, got {text!r}") from error
 
 
 @contextmanager

@@ -32,8 +32,6 @@ from tools.command import command
 from tools.distributed import device_of, on_first_rank, rank, ranks, world_size
 from tools.heldout import HeldOut, require_held_out
 from tools.loop import Learner, Objective, is_bfloat16, mean_loss
-from tools.loop import build as build
-from tools.loop import losses_of as losses_of
 from tools.options import TrainOptions, options_from, training_flags
 from tools.out_of_memory import explained
 from tools.outputs import Outputs, Wanted, print_result

@@ -71,13 +71,13 @@ def planted(rng: np.random.Generator) -> Laws:
     return Laws(DOMAINS, 1448.0, targets)
 
 
-def runs_of(truth: Truth, seed: int, designs: list[Design] | None = None) -> list[Run]:
+def runs_of(truth: Truth, seed: int, designs: list[Design] | None = None, *, noise: float = NOISE) -> list[Run]:
     """The runs of a design under a law, with log-normal noise on every loss."""
     rng, runs = np.random.default_rng([seed, 1]), []
     for design in designs or singles_and_mixtures(DOMAINS, BUDGETS, 30, seed=seed):
         draws = {name: share * design.draws for name, share in design.shares.items()}
-        noise = np.exp(NOISE * rng.standard_normal(len(DOMAINS)))
-        losses = truth.losses(truth.laws.array(draws)[None])[0] * noise
+        factors = np.exp(noise * rng.standard_normal(len(DOMAINS)))
+        losses = truth.losses(truth.laws.array(draws)[None])[0] * factors
         loss = dict(zip(DOMAINS, losses.tolist(), strict=True))
         runs.append(Run(design.run, design.seed, draws, truth.laws.unique or None, loss, design.shares))
     return runs
