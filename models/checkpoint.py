@@ -15,15 +15,15 @@ import errno
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.mae import MAEConfig, MaskedAutoencoder
-from models.mae_dense import DenseMAEConfig, DenseMaskedAutoencoder
+from models.mae import MAEConfig
+from models.mae_dense import Autoencoder, DenseMAEConfig, autoencoder
 from models.unetr import UNETR, UNETR_PATCH
 from models.vit import BASE_WIDTH, ViTConfig
 
@@ -34,7 +34,7 @@ UNUSED = re.compile(r"vit\.blocks\.\d+\.(norm_)?cross_attn\.")
 
 def save_checkpoint(
     path: str | os.PathLike[str],
-    mae: MaskedAutoencoder | DenseMaskedAutoencoder,
+    mae: Autoencoder,
     *,
     metadata: Mapping[str, Any] | None = None,
     data: Mapping[str, Any] | None = None,
@@ -105,7 +105,7 @@ def check_schema(path: str | os.PathLike[str], version: Any) -> None:
         raise ValueError(f"{path} has schema {version}, this version reads up to {SCHEMA_VERSION}; update it")
 
 
-def load_mae(checkpoint: Mapping[str, Any]) -> MaskedAutoencoder | DenseMaskedAutoencoder:
+def load_mae(checkpoint: Mapping[str, Any]) -> Autoencoder:
     """The autoencoder of a checkpoint, to train on or to reconstruct with; ValueError if there is none."""
     if "mae_state_dict" not in checkpoint:
         raise ValueError(
@@ -114,7 +114,7 @@ def load_mae(checkpoint: Mapping[str, Any]) -> MaskedAutoencoder | DenseMaskedAu
     sizes = dict(checkpoint["metadata"]["mae"])
     sizes["encoder"] = ViTConfig(**sizes["encoder"])
     dense = checkpoint["metadata"].get("kind") == "dense"
-    mae = DenseMaskedAutoencoder(DenseMAEConfig(**sizes)) if dense else MaskedAutoencoder(MAEConfig(**sizes))
+    mae = autoencoder(DenseMAEConfig(**sizes) if dense else MAEConfig(**sizes))
     mae.load_state_dict(checkpoint["mae_state_dict"])
     return mae
 
@@ -144,7 +144,7 @@ def differences(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where
     return sorted(faults)
 
 
-def unetr_state_dict(mae: MaskedAutoencoder | DenseMaskedAutoencoder) -> dict[str, Tensor]:
+def unetr_state_dict(mae: Autoencoder) -> dict[str, Tensor]:
     """The trained UNETR of a dense autoencoder; the encoder of a sparse one inside a fresh UNETR, or alone where its
     patches are not 16³. On the CPU.
     """
@@ -165,21 +165,25 @@ def _unetr_part(config: MAEConfig | DenseMAEConfig, state: Mapping[str, Tensor])
 
 def describe(config: MAEConfig | DenseMAEConfig) -> dict[str, Any]:
     """Kind and sizes of the model as plain values; sizes in voxels."""
-    encoder = config.encoder
-    full = encoder.patch_size == UNETR_PATCH
+    full = config.encoder.patch_size == UNETR_PATCH
     return {
-        "scale_factor": encoder.hidden_size / BASE_WIDTH,
-        "num_layers": encoder.num_layers,
-        "hidden_size": encoder.hidden_size,
-        "num_heads": encoder.num_heads,
-        "mlp_dim": encoder.mlp_dim,
-        "img_size": list(encoder.img_size),
-        "patch_size": list(encoder.patch_size),
-        "in_channels": encoder.in_channels,
+        **describe_encoder(config.encoder),
         "kind": "dense" if isinstance(config, DenseMAEConfig) else "sparse",
         "unetr": "full" if full else "encoder-only",
         "mae": asdict(config),
     }
+
+
+def describe_encoder(encoder: ViTConfig) -> dict[str, Any]:
+    """Its sizes as plain values, in voxels; `encoder_config` is the way back."""
+    sizes = {name: list(one) if isinstance(one, tuple) else one for name, one in asdict(encoder).items()}
+    return {"scale_factor": encoder.hidden_size / BASE_WIDTH, **sizes}
+
+
+def encoder_config(metadata: Mapping[str, Any]) -> ViTConfig:
+    """The encoder that a checkpoint's metadata describe. Raises KeyError naming what they do not say."""
+    sizes = {one.name: metadata[one.name] for one in fields(ViTConfig) if one.name != "learned_positions"}
+    return ViTConfig(**sizes, learned_positions=metadata.get("learned_positions", False))
 
 
 def _used(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.mae import TYPICAL_MEAN, start_encoder, xavier
+from models.mae import TYPICAL_MEAN, MAEConfig, MaskedAutoencoder, start_encoder, xavier
 from models.masking import Masked, visible_patches
 from models.unetr import UNETR
 from models.vit import ViT, ViTConfig
@@ -78,3 +78,12 @@ class DenseMaskedAutoencoder(Masked):
         self.config.encoder.check(images)
         prediction = self.patchify(self.unetr(self.blot(images, visible)))
         return self.loss(self.patchify(images), prediction, visible, valid), prediction
+
+
+Autoencoder = MaskedAutoencoder | DenseMaskedAutoencoder
+"""Either kind; both are called alike."""
+
+
+def autoencoder(config: MAEConfig | DenseMAEConfig) -> Autoencoder:
+    """The untrained model of a configuration."""
+    return DenseMaskedAutoencoder(config) if isinstance(config, DenseMAEConfig) else MaskedAutoencoder(config)

@@ -50,7 +50,7 @@ def test_an_unknown_domain_in_an_allocation(small_store: Store, tmp_path: Path) 
     [
         ("pet=0.93", "shares must sum to 1, got 0.93 for ['pet']; a missing domain?"),
         ("pet=1.5,brain-t1=-0.5", "-0.5"),
-        ("pet", "--mixture must be uniform, proportional, temperature, an allocation.json, or shares like"),
+        ("pet", "--mixture must be uniform, proportional, temperature, unimax, an allocation.json, or shares like"),
     ],
 )
 def test_shares_that_cannot_be(small_store: Store, tmp_path: Path, mixture: str, message: str) -> None:

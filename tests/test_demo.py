@@ -44,7 +44,7 @@ def test_a_killed_demo_goes_on_and_ends_with_table_and_report(tmp_path: Path) ->
     assert len(complete(out)) == 16
     assert [line for line in result.stdout.splitlines() if line.startswith("[")][-1] == "[7/7] report"
     assert f"wrote {out / 'report' / 'index.html'}" in result.stdout
-    trial = json.loads((out / "strategies.json").read_text())
+    trial = json.loads((out / "trial" / "strategies.json").read_text())
     assert [(s["name"], len(s["measured"])) for s in trial["strategies"]] == [
         ("proportional", 2),
         ("uniform", 2),

@@ -63,6 +63,24 @@ def test_from_scratch_and_from_a_checkpoint_are_compared_on_the_same_cases_and_s
     assert told["classes"] == ["background", "shell", "core"]
 
 
+def test_several_checkpoints_are_each_compared_with_the_first(pairs, checkpoint, tmp_path):
+    for seed in (0, 1):
+        torch.manual_seed(7 + seed)
+        write_checkpoint(tmp_path / f"other-{seed}.pt")
+    words = [pairs, "--checkpoint", f"one={checkpoint}", "--checkpoint", f"other={tmp_path}/other-{{seed}}.pt"]
+    words += ["--seeds", "0,1", "--features", 2, "--runs", tmp_path / "runs", "--compare"]
+    told = json.loads(run(*words, "--json").stdout)
+    assert list(told["starts"]) == ["scratch", "one", "other"]
+    assert {tuple(pair["starts"]) for pair in told["paired"]} == {("scratch", "one"), ("scratch", "other")}
+    configs = {path.stem: read_events(path)[0]["checkpoint"] for path in (tmp_path / "runs").glob("*.jsonl")}
+    assert configs["scratch-0"] is None
+    assert configs["one-0"] == configs["one-1"]
+    assert len({configs["one-0"], configs["other-0"], configs["other-1"]}) == 3
+    printed = run(*words).stdout
+    assert "above scratch:" in printed
+    assert "other-1: complete already" in printed
+
+
 def test_a_finished_study_is_read_and_one_of_other_settings_or_data_refused(pairs, tmp_path):
     words = [pairs, *SIZES, "--runs", tmp_path / "runs"]
     first = run(*words, "--json").stdout

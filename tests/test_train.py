@@ -1,6 +1,6 @@
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
@@ -13,13 +13,14 @@ from mixio.ledger import read_ledger
 from mixio.mixture import Mixture
 from mixio.store import open_store
 from models.checkpoint import load_checkpoint, load_mae
+from tools.baselines import unimax
 from tools.batches import loader_of
 from tools.heldout import HeldOut, visible_tokens
 from tools.loop import build
-from tools.options import ModelOptions, TrainOptions
+from tools.options import ModelOptions, TrainOptions, options_from
 from tools.runlog import read_events, read_runs
 from tools.schedule import learning_rate
-from tools.shares import shares_of
+from tools.shares import patches_of, shares_of
 from tools.train import config_event, main, train
 
 TINY = ModelOptions(patch_size=8, width=12, layers=1, heads=2, decoder_width=12, decoder_layers=1, decoder_heads=2)
@@ -194,9 +195,47 @@ def test_mixtures_are_rules_files_or_shares(small_store, tmp_path):
     assert list(shares_of("proportional", small_store)[0].values()) == pytest.approx(proportional)
     roots = [volume**0.3 for volume in volumes]
     assert list(shares_of("temperature", small_store)[0].values()) == pytest.approx([r / sum(roots) for r in roots])
+    halves = [volume**0.5 for volume in volumes]
+    shares, strategy = shares_of("temperature:0.5", small_store)
+    assert (list(shares.values()), strategy) == (pytest.approx([half / sum(halves) for half in halves]), "temperature")
     only = {"abdomen-ct": 0.0, "brain-t1": 0.0, "pet": 1.0}
     assert shares_of(str(tmp_path / "allocation.json"), small_store) == (only, "transfer-aware")
     assert shares_of("pet=1", small_store) == (only, None)
+
+
+def test_unimax_gives_no_domain_more_passes_than_it_may_have(small_store):
+    unique = {domain: patches_of(small_store, domain, 8) for domain in small_store.domains}
+    draws = 2 * sum(unique.values())
+    shares, strategy = shares_of("unimax", small_store, draws=draws, patch_size=8)
+    assert (shares, strategy) == (pytest.approx(unimax(unique, draws)), "unimax")
+    tight, _ = shares_of("unimax:2", small_store, draws=draws, patch_size=8)
+    assert {domain: share * draws for domain, share in tight.items()} == pytest.approx(
+        {domain: 2 * patches for domain, patches in unique.items()}
+    )
+    with pytest.raises(InvalidArgument, match="unimax needs the draws of a run"):
+        shares_of("unimax", small_store)
+
+
+def test_a_dense_autoencoder_with_learned_positions_is_trained_and_saved(small_store, tmp_path):
+    words = "--mixture uniform --dense --features 2 --learned-positions --patch-size 32 --token-size 16 --layers 2"
+    words += " --width 12 --heads 2 --draws 8 --batch-size 4 --eval-crops 2 --run dense"
+    outcome = CliRunner().invoke(main, [small_store.path, "--runs", str(tmp_path), *words.split()])
+    assert outcome.exit_code == 0, outcome.output
+    checkpoint = load_checkpoint(tmp_path / "dense.pt")
+    assert (checkpoint["metadata"]["kind"], checkpoint["metadata"]["learned_positions"]) == ("dense", True)
+    losses = HeldOut.read(small_store, patch_size=32, crops=2).losses(load_mae(checkpoint))
+    assert losses == pytest.approx(read_events(tmp_path / "dense.jsonl")[-1]["loss"])
+
+
+def test_a_scale_factor_is_a_width_and_twelve_heads():
+    flags = {one.name: one.default for one in [*fields(TrainOptions), *fields(ModelOptions)] if "help" in one.metadata}
+    model = options_from({**flags, "scale_factor": 0.25}).model
+    assert (model.width, model.heads) == (192, 12)
+    assert options_from({**flags, "scale_factor": None}).model == ModelOptions()
+    with pytest.raises(InvalidArgument, match="--scale-factor says the width and the heads, and so does --heads"):
+        options_from({**flags, "scale_factor": 0.25, "heads": 6})
+    with pytest.raises(InvalidArgument, match="scale_factor 0.1 makes a width of 76.8, which must be a multiple of 12"):
+        options_from({**flags, "scale_factor": 0.1})
 
 
 @pytest.mark.parametrize(
@@ -207,6 +246,8 @@ def test_mixtures_are_rules_files_or_shares(small_store, tmp_path):
         (["--mixture", "pet=0.5,liver=0.5"], "liver"),
         (["--mixture", "uniform", "--draws", "100"], "multiple of batch_size 16, got 100"),
         (["--mixture", "uniform", "--width", "16"], "no such model: sin-cos positions need a width"),
+        (["--mixture", "uniform", "--dense"], "UNETR is defined for patches of (16, 16, 16) voxels"),
+        (["--mixture", "unimax:many"], "after unimax: comes a number, as in unimax:2"),
         (["--mixture", "uniform", "--device", "abacus"], "--device abacus cannot be used here"),
     ],
 )

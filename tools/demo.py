@@ -14,30 +14,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import click
 
-from mixio.allocation import Allocation
 from mixio.convert import convert
-from mixio.errors import InvalidArgument, MixioError
+from mixio.errors import InvalidArgument
 from mixio.settings import Settings, settings_of
 from mixio.store import Store, open_store
 from mixio.terminal import Reporter
 from tools import allocate, fit_laws, report
-from tools.baselines import proportional, uniform
 from tools.command import command
 from tools.designs import singles_and_mixtures, write_table
 from tools.laws import load_laws
 from tools.options import TrainOptions
 from tools.phantoms import write_corpus
-from tools.runlog import read_runs
-from tools.runner import Plan, plans_of, run_plans
-from tools.table import table
+from tools.runner import plans_of
+from tools.trial import (
+    make_runs,
+    outcome_table,
+    read_outcome,
+    shares_table,
+    strategies_of,
+    trial_plans,
+    write_json,
+    write_strategies,
+)
 
 SCHEMA_VERSION = 1
 STAGES = 7
+STRATEGIES = ("proportional", "uniform")
+"""What the transfer-aware allocation is compared with."""
 VAL_FRACTION = 0.2
 
 
@@ -95,13 +102,6 @@ def settle(out: Path, demo: Demo) -> None:
     write_json(path, wanted)
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write JSON in one rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    temporary.replace(path)
-
-
 def make_store(out: Path, demo: Demo, jobs: int) -> Store:
     """Stages 1 and 2: the volumes, and the store of them."""
     sources = Path(demo.sources) if demo.sources else out / "volumes" / "sources.csv"
@@ -130,84 +130,10 @@ def make_store(out: Path, demo: Demo, jobs: int) -> Store:
     return opened
 
 
-def make_runs(store: Store, plans: list[Plan], runs: Path, *, jobs: int, what: str) -> None:
-    """Train what is missing; a failed run stops the demo, naming it."""
-    runs.mkdir(parents=True, exist_ok=True)
-    done = 0
-    with Reporter(what) as reporter:
-
-        def count(line: str) -> None:
-            nonlocal done
-            done += 1
-            reporter.update(done, len(plans))
-
-        outcome = run_plans(store, plans, runs=runs, jobs=jobs, report=count)
-    if outcome.failed:
-        run, reason = next(iter(outcome.failed.items()))
-        raise MixioError(f"{len(outcome.failed)} runs failed, the first is {run}: {reason}")
-
-
 def run_tool(main: click.Command, *words: object) -> None:
     """Run a command of this folder in this process."""
     if main.main([str(word) for word in words], standalone_mode=False):
         raise SystemExit(2)
-
-
-def strategies_of(store: Store, allocation: Path) -> dict[str, dict[str, float]]:
-    """The three allocations that are compared."""
-    volumes = {domain: len(store.names(domain, "train")) for domain in store.domains}
-    return {
-        "proportional": proportional(volumes),
-        "uniform": uniform(store.domains),
-        "transfer-aware": dict(Allocation.load(allocation).shares),
-    }
-
-
-def trial_plans(strategies: dict[str, dict[str, float]], demo: Demo, options: TrainOptions) -> list[Plan]:
-    """Every strategy with every seed at the budget that the laws have not seen."""
-    return [
-        Plan(
-            shares,
-            replace(options, run=f"{name}-seed{seed}", strategy=name, draws=demo.budget, seed=demo.trial_seed + seed),
-        )
-        for name, shares in strategies.items()
-        for seed in range(demo.seeds)
-    ]
-
-
-def write_trial(out: Path, strategies: dict[str, dict[str, float]], demo: Demo) -> list[dict[str, Any]]:
-    """strategies.json: shares, predicted and measured losses of each strategy."""
-    laws, runs = load_laws(out / "laws.json"), read_runs(out / "trial")
-    entries = []
-    for name, shares in strategies.items():
-        predicted = laws.predict(laws.array(shares) * demo.budget).tolist()
-        measured = [run.loss for run in runs if run.strategy == name]
-        entries.append(
-            {
-                "name": name,
-                "shares": shares,
-                "predicted": dict(zip(laws.targets, predicted, strict=True)),
-                "measured": measured,
-            }
-        )
-    write_json(
-        out / "strategies.json", {"schema_version": SCHEMA_VERSION, "budget": demo.budget, "strategies": entries}
-    )
-    return entries
-
-
-def final_table(entries: list[dict[str, Any]]) -> str:
-    """Strategy by shares, predicted and measured mean loss (x 1000) with its spread over seeds."""
-    domains = list(entries[0]["shares"])
-    rows = []
-    for entry in entries:
-        means = [1000 * fmean(losses.values()) for losses in entry["measured"]]
-        spread = f"{stdev(means):.2f}" if len(means) > 1 else "-"
-        shares = [f"{100 * entry['shares'].get(domain, 0):.1f}" for domain in domains]
-        predicted = 1000 * fmean(entry["predicted"].values())
-        rows.append([entry["name"], *shares, f"{predicted:.2f}", f"{fmean(means):.2f}", spread])
-    header = ["strategy", *(f"{domain} %" for domain in domains), "predicted", "measured", "+-"]
-    return table(header, rows)
 
 
 @command()
@@ -233,24 +159,28 @@ def main(out: Path, jobs: int, budgets: str, **settings: Any) -> None:
     with stage(3, f"sweep of {len(designs)} runs", _sweep_by_hand(out, demo, jobs)):
         (out / "runs").mkdir(exist_ok=True)
         write_table(out / "runs" / "design.csv", designs)
-        make_runs(store, plans_of(designs, options), out / "runs", jobs=jobs, what="runs")
+        make_runs(store, plans_of(designs, options), out / "runs", jobs=jobs)
     laws, allocation = out / "laws.json", out / "allocation.json"
     with stage(4, "laws", f"python -m tools.fit_laws {out / 'runs'} -o {laws}"):
         run_tool(fit_laws.main, out / "runs", "-o", laws)
     with stage(5, "allocation", f"python -m tools.allocate {laws} --budget {demo.budget} -o {allocation}"):
         run_tool(allocate.main, laws, "--budget", demo.budget, "-o", allocation)
-    strategies = strategies_of(store, allocation)
-    first = f"--draws {demo.budget} --seed {demo.trial_seed} --runs {out / 'trial-by-hand'}"
-    by_hand = f"python -m tools.train {out / 'store'} --mixture {allocation} {first}"
+    tried = replace(options, draws=demo.budget, seed=demo.trial_seed)
+    strategies = strategies_of([*STRATEGIES, str(allocation)], store, tried)
+    by_hand = (
+        f"python -m tools.trial {out / 'store'} {laws} --budget {demo.budget} --seeds {demo.seeds} "
+        f"--seed {demo.trial_seed} --strategies {','.join(STRATEGIES)},{allocation} --runs {out / 'trial'}"
+    )
     with stage(6, f"training under {len(strategies)} allocations, {demo.seeds} seeds each", by_hand):
-        make_runs(store, trial_plans(strategies, demo, options), out / "trial", jobs=jobs, what="runs")
-    entries = write_trial(out, strategies, demo)
+        make_runs(store, trial_plans(strategies, tried, seeds=demo.seeds), out / "trial", jobs=jobs)
+    trial = read_outcome(load_laws(laws), strategies, out / "trial", budget=demo.budget, seeds=demo.seeds)
+    write_strategies(out / "trial" / "strategies.json", trial)
     words = [out / "runs", "--laws", laws, "--allocation", allocation, "--store", out / "store"]
-    words += ["--strategies", out / "strategies.json", "-o", out / "report"]
+    words += ["--strategies", out / "trial" / "strategies.json", "-o", out / "report"]
     with stage(7, "report", " ".join(["python -m tools.report", *map(str, words)])):
         run_tool(report.main, *words)
     click.echo(f"\nmean held-out loss (x 1000) after {demo.budget} draws; the laws saw at most {max(demo.budgets)}")
-    click.echo(final_table(entries))
+    click.echo(shares_table(trial) + "\n\n" + outcome_table(trial))
     click.echo(f"\nwrote {out / 'report' / 'index.html'} in {time.monotonic() - started:.0f} s")
     click.echo(
         f"next: open it in a browser; train longer with python -m tools.train {out / 'store'} --mixture {allocation}"

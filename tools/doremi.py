@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mixio.errors import InvalidArgument
 from mixio.store import Store
-from models.mae import MaskedAutoencoder
+from models.mae_dense import Autoencoder
 from tools.baselines import uniform
 from tools.forms.form import Array
 from tools.heldout import HeldOut
@@ -53,7 +53,7 @@ class Weights:
     """The weights (K,) of `domains`, changed by every batch that `objective` is asked about; `reference` is trained."""
 
     domains: tuple[str, ...]
-    reference: MaskedAutoencoder
+    reference: Autoencoder
     eta: float = ETA
     path: list[Array] = field(default_factory=list)
     excess: list[Array] = field(default_factory=list)

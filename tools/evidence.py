@@ -160,7 +160,7 @@ class Evidence:
             return []
         rivals = {"transfer law": self.laws}
         rivals |= {f"{name} draws only": fit_laws(self.fitted, form=name) for name in NULLS}
-        return [_verdict(name, laws, self.trial) for name, laws in rivals.items()]
+        return [verdict_of(name, laws, self.trial) for name, laws in rivals.items()]
 
 
 def read_evidence(runs: Path, *, laws: Path, allocation: Path, strategies: Path | None) -> Evidence:
@@ -226,7 +226,8 @@ def _check(strategy: Strategy, path: Path) -> None:
             )
 
 
-def _verdict(name: str, laws: Laws, trial: Trial) -> Verdict:
+def verdict_of(name: str, laws: Laws, trial: Trial) -> Verdict:
+    """How well these laws foretold the trial."""
     scores = score(laws, trial.runs()).values()
     known = [each.r for each in scores if each.r is not None]
     error = fmean(each.mre for each in scores)

@@ -1,19 +1,21 @@
-"""Fine-tunes a pretrained encoder, or a fresh one, or both to compare them: segmentation and classification.
+"""Fine-tunes pretrained encoders, or a fresh one, or all to compare them: segmentation and classification.
 
     python -m tools.finetune DATA --checkpoint mae.pt --compare --seeds 0,1,2
     python -m tools.finetune cases.csv --steps 1000
+    python -m tools.finetune DATA --checkpoint uniform=a-{seed}.pt --checkpoint aware=b-{seed}.pt --seeds 0,1,2
 
 DATA is a folder with images/ and labels/, or a table with the columns image and label (segmentation by UNETR) or image
 and class (classification); `tools.labelled` says more. Images are brought to RAS+, spacing and intensities as
 `mixio convert` does it. Writes a log of every run to --runs, a picture of predicted beside true masks, and with --save
-the fine-tuned networks. What is held out here may have been seen in pretraining: this command cannot know, and a column
-split can say what was not.
+the fine-tuned networks. Of several starts every one is compared with the first, seed by seed; {seed} in the path of a
+checkpoint is that of the run. What is held out here may have been seen in pretraining: this command cannot know, and a
+column split can say what was not.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +25,26 @@ import torch
 from mixio.errors import InvalidArgument
 from mixio.settings import parse_spacing
 from mixio.sources import MODALITIES
-from models.checkpoint import load_checkpoint
 from tools.classification import Classification
 from tools.command import command
 from tools.distributed import device_of
 from tools.examples import Reading, classes_of, read_examples
 from tools.finetune_options import FinetuneOptions, finetune_flags
 from tools.finetune_runs import Study, compared, kept, make, spread
-from tools.finetune_tables import compared_table, interval_text, starts_table
-from tools.finetuning import Start, Task, build, encoder_of, told_when_out_of_memory
+from tools.finetune_tables import compared_table, differences_table, starts_table
+from tools.finetuning import Start, Task, build, told_when_out_of_memory
 from tools.labelled import Case, in_splits, read_cases
-from tools.paired import Paired
+from tools.paired import Paired, interval_text
 from tools.scores import Scores
+from tools.starts import origins_of
 
-SCRATCH, PRETRAINED = "scratch", "pretrained"
 PICTURE = ".png"
 
 
 @command()
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Take the encoder of this one; without, none.")
-@click.option("--compare", is_flag=True, help="Both: from the checkpoint and from scratch.")
+@click.option("--checkpoint", multiple=True, help="Take its encoder: PATH, or of several each NAME=PATH.")
+@click.option("--compare", is_flag=True, help="From scratch, too.")
 @click.option("--head", is_flag=True, help="Take all layers of a fine-tuned checkpoint, not its encoder alone.")
 @click.option("--seeds", default="0", help="One run each: 0,1,2.")
 @click.option("--classes", help="Names of the labels 1, 2, ..., or of the classes in their order: liver,spleen.")
@@ -57,51 +58,33 @@ PICTURE = ".png"
 @click.option("--save", is_flag=True, help="Also write each fine-tuned network there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 @finetune_flags()
-def main(data: Path, checkpoint: Path | None, seeds: str, runs: Path, save: bool, as_json: bool, **flags: Any) -> None:
+def main(
+    data: Path, checkpoint: tuple[str, ...], seeds: str, runs: Path, save: bool, as_json: bool, **flags: Any
+) -> None:
     """Fine-tune on the labelled cases of DATA, and measure on held-out subjects."""
     options = FinetuneOptions(**{name: flags.pop(name) for name in FinetuneOptions.__dataclass_fields__})
     numbers = _seeds(seeds)
-    starts, identity = _starts(checkpoint, options, compare=flags["compare"], head=flags["head"])
+    origins = origins_of(checkpoint, options, compare=flags["compare"], head=flags["head"])
     splits = in_splits(read_cases(data), seed=flags["split_seed"], val_fraction=flags["val_fraction"])
-    study = _study(splits, options, starts.values(), runs, flags)
+    study = _study(splits, options, origins.starts(numbers), runs, flags)
     say = (lambda line: None) if as_json else click.echo
     for split, cases in splits.items():
         unused = "" if split in study.splits else ", not used"
         say(f"{split}: {len(cases)} cases of {len({case.subject for case in cases})} subjects{unused}")
-    results: dict[str, list[Scores]] = {name: [] for name in starts}
-    configs = {
-        (name, seed): study.config(name, start, seed, identity if start.checkpoint else None)
-        for seed in numbers
-        for name, start in starts.items()
-    }
+    results: dict[str, list[Scores]] = {name: [] for name in origins.named}
+    configs = {}
+    for seed, name in product(numbers, origins.named):
+        start, identity = origins.start(name, seed)
+        configs[name, seed] = study.config(name, start, seed, identity)
     finished = {key: kept(study, config) for key, config in configs.items()}
     for (name, seed), config in configs.items():
         scores = finished[name, seed]
         if scores is None:
-            scores = _run(study, config, starts[name], save=save, say=say)
+            scores = _run(study, config, origins.start(name, seed)[0], save=save, say=say)
         else:
             say(f"{config['run']}: complete already")
         results[name].append(scores)
     _finish(study, results, numbers, as_json=as_json)
-
-
-def _starts(
-    path: Path | None, options: FinetuneOptions, *, compare: bool, head: bool
-) -> tuple[dict[str, Start], str | None]:
-    """Where runs begin, by name, and what identifies the checkpoint."""
-    if path is None:
-        if compare or head:
-            raise InvalidArgument(
-                f"--{'compare' if compare else 'head'} needs a --checkpoint; make one with tools.train"
-            )
-        return {SCRATCH: Start(encoder_of(None, options))}, None
-    try:
-        checkpoint = load_checkpoint(path)
-    except ValueError as error:
-        raise InvalidArgument(" ".join(str(error).split())) from error
-    start = Start(encoder_of(checkpoint, options), checkpoint, head)
-    identity = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ({SCRATCH: start.scratch} if compare else {}) | {PRETRAINED: start}, identity
 
 
 def _study(
@@ -165,12 +148,18 @@ def _run(study: Study, config: dict[str, Any], start: Start, *, save: bool, say:
 
 
 def _finish(study: Study, results: dict[str, list[Scores]], seeds: Sequence[int], *, as_json: bool) -> None:
-    pairs = compared(study, results[SCRATCH], results[PRETRAINED]) if len(results) == 2 else []
+    first, *others = results
+    pairs = {name: compared(study, results[first], results[name]) for name in others}
     if as_json:
         click.echo(json.dumps(_summary(study, results, seeds, pairs)))
         return
     click.echo(f"\n{study.held_out}, over {len(seeds)} seed{'s' * (len(seeds) > 1)}:")
-    click.echo(compared_table(pairs, names=(SCRATCH, PRETRAINED)) if pairs else starts_table(results))
+    if len(others) == 1:
+        click.echo(compared_table(pairs[others[0]], names=(first, others[0])))
+    else:
+        click.echo(starts_table(results))
+    if len(others) > 1:
+        click.echo(f"\nabove {first}:\n{differences_table(pairs)}")
     for name, runs in results.items():
         for seed, run in zip(seeds, runs, strict=True):
             for metric, interval in run.intervals.items():
@@ -178,12 +167,12 @@ def _finish(study: Study, results: dict[str, list[Scores]], seeds: Sequence[int]
                     f"{name}-{seed} {metric}: {run.metrics[metric]:.3f}, 95 % interval {interval_text(interval)}"
                 )
     click.echo(f"wrote {study.folder}/")
-    if not pairs:
+    if not others:
         click.echo("next: add --checkpoint mae.pt --compare --seeds 0,1,2   (whether pretraining helps)")
 
 
 def _summary(
-    study: Study, results: dict[str, list[Scores]], seeds: Sequence[int], pairs: Sequence[Paired]
+    study: Study, results: dict[str, list[Scores]], seeds: Sequence[int], pairs: dict[str, list[Paired]]
 ) -> dict[str, Any]:
     return {
         "task": study.task.kind,
@@ -195,7 +184,9 @@ def _summary(
             name: {"runs": [run.metrics for run in runs], "metrics": spread(runs)} for name, runs in results.items()
         },
         "intervals": {name: [run.intervals for run in runs] for name, runs in results.items()},
-        "paired": [asdict(pair) for pair in pairs],
+        "paired": [
+            {"starts": [next(iter(results)), name], **asdict(pair)} for name, found in pairs.items() for pair in found
+        ],
         "logs": [str(study.log(name, seed)) for name in results for seed in seeds],
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tools.finetune_runs import spread
-from tools.paired import Interval, Paired
+from tools.paired import Paired, interval_text
 from tools.scores import Scores
 from tools.table import table
 
@@ -34,6 +34,11 @@ def compared_table(pairs: Sequence[Paired], *, names: tuple[str, str]) -> str:
     return table(header, rows)
 
 
-def interval_text(interval: Interval | None) -> str:
-    """Both ends, or a dash where there is no interval."""
-    return "-" if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}"
+def differences_table(pairs: Mapping[str, Sequence[Paired]]) -> str:
+    """Every metric of every start but the first, as its difference from the first one's."""
+    rows = [
+        [name, pair.metric, pair.difference, interval_text(pair.over_seeds), interval_text(pair.over_subjects)]
+        for name, found in pairs.items()
+        for pair in found
+    ]
+    return table(["start", "metric", "difference", "95 % over seeds", "95 % over subjects"], rows)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mixio.errors import InvalidArgument, MixioError
-from models.checkpoint import load_encoder
+from models.checkpoint import describe_encoder, encoder_config, load_encoder
 from models.vit import ViTConfig
 from tools.examples import Example
 from tools.finetune_options import FinetuneOptions
@@ -86,17 +86,8 @@ def encoder_of(checkpoint: dict[str, Any] | None, options: FinetuneOptions) -> V
             raise InvalidArgument(
                 f"no such encoder: {error}; patches are multiples of its tokens of {TOKEN}"
             ) from error
-    known = checkpoint.get("metadata", {})
     try:
-        encoder = ViTConfig(
-            img_size=tuple(known["img_size"]),
-            patch_size=tuple(known["patch_size"]),
-            hidden_size=known["hidden_size"],
-            num_layers=known["num_layers"],
-            num_heads=known["num_heads"],
-            mlp_dim=known["mlp_dim"],
-            in_channels=known["in_channels"],
-        )
+        encoder = encoder_config(checkpoint.get("metadata", {}))
     except KeyError as error:
         raise InvalidArgument(
             f"the checkpoint does not say its {error}; write it with python -m tools.train"
@@ -197,16 +188,6 @@ def told_when_out_of_memory(device: torch.device) -> AbstractContextManager[None
 def finetuned(network: nn.Module, task: Task, start: Start) -> dict[str, Any]:
     """A checkpoint of the network: all its weights, its encoder as `load_encoder` takes it, and what it is."""
     state = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
-    encoder = start.encoder
-    metadata = {
-        "task": task.kind,
-        "classes": list(task.classes),
-        "img_size": list(encoder.img_size),
-        "patch_size": list(encoder.patch_size),
-        **{
-            name: getattr(encoder, name)
-            for name in ("hidden_size", "num_layers", "num_heads", "mlp_dim", "in_channels")
-        },
-    }
+    metadata = {"task": task.kind, "classes": list(task.classes), **describe_encoder(start.encoder)}
     vit = {name: tensor for name, tensor in state.items() if name.startswith("vit.")}
     return {"schema_version": 1, "unetr_state_dict": vit, "state_dict": state, "metadata": metadata, "data": None}

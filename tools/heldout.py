@@ -17,7 +17,7 @@ from mixio.dataset import MixtureDataset
 from mixio.errors import InvalidArgument
 from mixio.mixture import Mixture
 from mixio.store import Store
-from models.mae import MaskedAutoencoder
+from models.mae_dense import Autoencoder
 
 SEED = 20_260_101
 FOREGROUND = 0.2
@@ -37,7 +37,7 @@ class HeldOut:
         return cls({domain: _batches(store, domain, patch_size, crops) for domain in store.domains})
 
     @torch.no_grad()
-    def losses(self, mae: MaskedAutoencoder) -> dict[str, float]:
+    def losses(self, mae: Autoencoder) -> dict[str, float]:
         """The mean loss of each domain's crops, in float32, on the device of `mae`; leaves `mae` as it
         was.
         """
@@ -65,7 +65,7 @@ def require_held_out(store: Store) -> None:
         )
 
 
-def visible_tokens(mae: MaskedAutoencoder, seeds: Sequence[int]) -> Tensor:
+def visible_tokens(mae: Autoencoder, seeds: Sequence[int]) -> Tensor:
     """The tokens that are visible in the draws with these seeds, (B, K), on the CPU."""
     generator = torch.Generator()
     return torch.cat([mae.draw_visible(1, generator.manual_seed(seed)) for seed in seeds])

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mixio.errors import MixioError
 from mixio.ranks import of_all_ranks
-from models.mae import MaskedAutoencoder
+from models.mae_dense import Autoencoder, autoencoder
 from tools.distributed import averaging, device_of, parallel, total, world_size
 from tools.heldout import visible_tokens
 from tools.options import TrainOptions
@@ -48,7 +48,7 @@ class Learner:
         self.forward = parallel(self.mae, self.device)
 
     @property
-    def result(self) -> MaskedAutoencoder:
+    def result(self) -> Autoencoder:
         """What is measured, saved and shown: the average where there is one."""
         return self.mae if self.averaged is None else self.averaged.module
 
@@ -77,16 +77,14 @@ class Learner:
         return objective / world_size()
 
 
-def build(options: TrainOptions) -> MaskedAutoencoder:
+def build(options: TrainOptions) -> Autoencoder:
     """The untrained model, on the CPU; leaves torch's global random state as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        return MaskedAutoencoder(options.model.config)
+        return autoencoder(options.model.config)
 
 
-def losses_of(
-    mae: MaskedAutoencoder, batch: Batch, *, forward: nn.Module | None = None, precision: str = "auto"
-) -> Tensor:
+def losses_of(mae: Autoencoder, batch: Batch, *, forward: nn.Module | None = None, precision: str = "auto") -> Tensor:
     """The losses of the patches of a batch (B,), under the masks that belong to its draws.
 
     `forward` is called in place of `mae`, where something is wrapped around it; `precision` is that of the options.
@@ -117,7 +115,7 @@ def _divergence(patches: Sequence[str], options: TrainOptions, ranks: int) -> Mi
     )
 
 
-def _optimizer(mae: MaskedAutoencoder, options: TrainOptions) -> torch.optim.AdamW:
+def _optimizer(mae: Autoencoder, options: TrainOptions) -> torch.optim.AdamW:
     """AdamW as for the original MAE; vectors (biases, norms) do not decay."""
     trained = [parameter for parameter in mae.parameters() if parameter.requires_grad]
     groups = [

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import click
 import torch
 
 from mixio.errors import InvalidArgument
-from models.mae import MAEConfig, MaskedAutoencoder
-from models.vit import ViTConfig
+from models.mae import MAEConfig
+from models.mae_dense import DenseMAEConfig, autoencoder
+from models.vit import BASE_HEADS, BASE_WIDTH, ViTConfig
 from tools.flags import flag, name_of, option_of
 
 EXECUTION = {
@@ -39,16 +41,19 @@ class ModelOptions:
     decoder_heads: int = flag(4, "Attention heads of the decoder.")
     mask_ratio: float = flag(0.75, "Share of the tokens that are hidden.")
     norm_target: bool = flag(False, "Predict each token's voxels normalized by their mean and deviation.")
+    learned_positions: bool = flag(False, "Train the position embeddings; else they are fixed sines and cosines.")
+    dense: bool = flag(False, "Blot hidden tokens out, and fill them in by a whole UNETR; tokens of 16 voxels.")
+    features: int = flag(16, "Width of a dense one's convolutions at full resolution.")
 
     def __post_init__(self) -> None:
         try:
             with torch.device("meta"):  # shapes only: whatever cannot be built is refused here
-                MaskedAutoencoder(self.config)
+                autoencoder(self.config)
         except ValueError as error:
             raise InvalidArgument(f"no such model: {error}") from error
 
     @property
-    def config(self) -> MAEConfig:
+    def config(self) -> MAEConfig | DenseMAEConfig:
         """The same, in the words of the models."""
         encoder = ViTConfig(
             img_size=self.patch_size,
@@ -57,14 +62,17 @@ class ModelOptions:
             num_layers=self.layers,
             num_heads=self.heads,
             mlp_dim=4 * self.width,
+            learned_positions=self.learned_positions,
         )
+        masking = {"mask_ratio": self.mask_ratio, "norm_target": self.norm_target}
+        if self.dense:
+            return DenseMAEConfig(encoder, self.features, **masking)
         return MAEConfig(
             encoder,
             decoder_width=self.decoder_width,
             decoder_layers=self.decoder_layers,
             decoder_heads=self.decoder_heads,
-            mask_ratio=self.mask_ratio,
-            norm_target=self.norm_target,
+            **masking,
         )
 
 
@@ -155,14 +163,37 @@ def training_flags(*, without: tuple[str, ...] = ()) -> Callable[[Any], Any]:
         for one in reversed([*fields(TrainOptions), *fields(ModelOptions)]):
             if "help" in one.metadata and one.name not in without:
                 function = option_of(one)(function)
-        return function
+        return _scale_factor(function)
 
     return decorate
+
+
+_scale_factor = click.option(
+    "--scale-factor",
+    type=click.FloatRange(min=0, min_open=True),
+    help=f"Width as a part of ViT-B's {BASE_WIDTH}, with {BASE_HEADS} heads; in place of --width and --heads.",
+)
+
+
+def _scaled(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with the width and heads that a scale factor stands for; both are an `InvalidArgument`."""
+    factor, rest = flags.get("scale_factor"), {name: value for name, value in flags.items() if name != "scale_factor"}
+    if factor is None:
+        return rest
+    defaults = {one.name: one.default for one in fields(ModelOptions)}
+    if both := [name for name in ("width", "heads") if rest[name] != defaults[name]]:
+        raise InvalidArgument(f"--scale-factor says the width and the heads, and so does --{both[0]}; give one of them")
+    try:
+        encoder = ViTConfig.scaled(factor)
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from error
+    return {**rest, "width": encoder.hidden_size, "heads": encoder.num_heads}
 
 
 def options_from(flags: Mapping[str, Any], *, run: str = "run", strategy: str | None = None) -> TrainOptions:
     """The options that the values of `training_flags` stand for."""
     names = {one.name for one in fields(ModelOptions)}
+    flags = _scaled(flags)
     model = ModelOptions(**{name: value for name, value in flags.items() if name in names})
     training = {name: value for name, value in flags.items() if name not in names}
     return TrainOptions(run=run, strategy=strategy, model=model, **training)

@@ -88,3 +88,8 @@ def by_seed(metrics: Sequence[Mapping[str, float | None]], name: str) -> list[fl
     """A metric of the runs, a run a seed; None if it is not defined in one of them."""
     values = [one[name] for one in metrics]
     return None if any(value is None for value in values) else [float(value or 0) for value in values]
+
+
+def interval_text(interval: Interval | None) -> str:
+    """Both ends, or a dash where there is no interval."""
+    return "-" if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}"

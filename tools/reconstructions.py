@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from models.mae import MaskedAutoencoder
+from models.mae_dense import Autoencoder
 from tools.figures import STYLE
 from tools.heldout import HeldOut, visible_tokens
 
@@ -31,7 +31,7 @@ class Reconstruction:
     output: NDArray[np.float32]
 
 
-def reconstructions(mae: MaskedAutoencoder, held_out: HeldOut) -> dict[str, Reconstruction]:
+def reconstructions(mae: Autoencoder, held_out: HeldOut) -> dict[str, Reconstruction]:
     """One of each domain, under the mask with which its loss is measured."""
     chosen = {}
     for domain, batches in held_out.batches.items():
@@ -43,7 +43,7 @@ def reconstructions(mae: MaskedAutoencoder, held_out: HeldOut) -> dict[str, Reco
 
 
 @torch.no_grad()
-def _reconstruct(mae: MaskedAutoencoder, image: torch.Tensor, seed: int) -> Reconstruction:
+def _reconstruct(mae: Autoencoder, image: torch.Tensor, seed: int) -> Reconstruction:
     device = mae.mask_token.device
     visible, image = visible_tokens(mae, [seed]).to(device), image.to(device)  # (1, K), (1, 1, X, Y, Z)
     patches, (_, predicted) = mae.patchify(image), mae(image, visible)  # (1, N, P)
@@ -55,7 +55,7 @@ def _reconstruct(mae: MaskedAutoencoder, image: torch.Tensor, seed: int) -> Reco
     return Reconstruction(*(_slice(mae, each) for each in (patches, masked, torch.where(seen, patches, predicted))))
 
 
-def _slice(mae: MaskedAutoencoder, patches: torch.Tensor) -> NDArray[np.float32]:
+def _slice(mae: Autoencoder, patches: torch.Tensor) -> NDArray[np.float32]:
     """The middle axial slice of (1, N, P), anterior up and the patient's right on the left: (Y, X)."""
     volume = mae.unpatchify(patches)[0, 0].float().cpu().numpy()
     plane: NDArray[np.float32] = volume[::-1, :, volume.shape[2] // 2].T
@@ -80,6 +80,6 @@ def picture(rows: Mapping[str, Reconstruction]) -> Figure:
     return figure
 
 
-def draw(path: Path, mae: MaskedAutoencoder, held_out: HeldOut) -> None:
+def draw(path: Path, mae: Autoencoder, held_out: HeldOut) -> None:
     """Write the picture as a PNG."""
     picture(reconstructions(mae, held_out)).savefig(path)

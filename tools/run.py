@@ -10,7 +10,7 @@ from mixio.ledger import Ledger
 from mixio.ranks import of_all_ranks
 from mixio.sampler import MixtureSampler
 from models.checkpoint import save_checkpoint
-from models.mae import MaskedAutoencoder
+from models.mae_dense import Autoencoder
 from tools.distributed import rank
 from tools.loop import Learner
 
@@ -83,7 +83,7 @@ class Trained:
     how many of the seconds the training waited for data. With `options.ema` the model is the average.
     """
 
-    mae: MaskedAutoencoder
+    mae: Autoencoder
     loss: dict[str, float]
     ledger: Ledger
     seconds: float

@@ -22,6 +22,7 @@ from mixio.store import Store, open_store
 from tools.designs import Design
 from tools.heldout import HeldOut, require_held_out
 from tools.options import TrainOptions, flags_of
+from tools.resume import Job
 from tools.runlog import append_event, read_events
 from tools.train import config_event, train
 
@@ -68,19 +69,21 @@ def run_plans(
     runs: Path,
     jobs: int = 1,
     dask: str | None = None,
+    checkpoints: bool = False,
     report: Report = lambda line: None,
 ) -> Outcome:
     """Make the runs that are missing from `runs`, the longest first, in `jobs` processes of equal threads.
 
-    With `dask`, the address of a scheduler, on that cluster; its workers must see store and `runs` at these paths. What
-    fails is tried once more, when all others are done. Raises `InvalidArgument` before training if two plans share a
-    name, a domain has no held-out volumes, or a complete run was made with other settings.
+    With `dask`, the address of a scheduler, on that cluster; its workers must see store and `runs` at these paths. With
+    `checkpoints` each model goes to runs/<run>.pt, and a run without is not complete. What fails is tried once more,
+    when all others are done. Raises `InvalidArgument` before training if two plans share a name, a domain has no
+    held-out volumes, or a complete run was made with other settings.
     """
-    missing, done = _missing(store, plans, runs)
+    missing, done = _missing(store, plans, runs, checkpoints=checkpoints)
     for plan in done:
         report(f"{plan.options.run}: complete already")
     made, again, failed = [], [], {}
-    place = _Place(store.path, runs.resolve(), jobs, dask)
+    place = _Place(partial(_make, store.path, runs.resolve(), checkpoints), jobs, dask)
     for plan, outcome in place.made(missing):
         if isinstance(outcome, BaseException):
             again.append(plan)
@@ -110,31 +113,35 @@ def _command(store: Store, plan: Plan, runs: Path) -> str:
     return shlex.join(["python", "-m", "tools.train", *told, *flags_of(plan.options)])
 
 
-def _missing(store: Store, plans: Sequence[Plan], runs: Path) -> tuple[list[Plan], list[Plan]]:
+def _missing(
+    store: Store, plans: Sequence[Plan], runs: Path, *, checkpoints: bool = False
+) -> tuple[list[Plan], list[Plan]]:
     """The runs to be made, the longest first, and those that are complete."""
     require_held_out(store)
     names = [plan.options.run for plan in plans]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidArgument(f"two runs of one name would share a log: {', '.join(twice)}")
-    done = [plan for plan in plans if _is_complete(store, plan, runs)]
+    done = [
+        plan
+        for plan in plans
+        if _is_complete(store, plan, runs) and (not checkpoints or checkpoint_of(plan.options.run, runs).exists())
+    ]
     return sorted((plan for plan in plans if plan not in done), key=lambda plan: -plan.options.draws), done
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where runs are made: in so many processes here, or on a Dask cluster."""
+    """How a run is made, and where: in so many processes here, or on a Dask cluster."""
 
-    store: str
-    runs: Path
+    make: Callable[[Plan], dict[str, float]]
     jobs: int
     dask: str | None
 
     def made(self, plans: Sequence[Plan]) -> Iterator[tuple[Plan, dict[str, float] | BaseException]]:
         """Every plan with its held-out losses, or with what went wrong, in the order in which they end."""
-        make = partial(_make, self.store, self.runs)
         if self.dask is not None:
-            return on_dask(make, plans, address=self.dask, jobs=self.jobs)
-        return _here(make, plans, self.jobs) if plans else iter(())
+            return on_dask(self.make, plans, address=self.dask, jobs=self.jobs)
+        return _here(self.make, plans, self.jobs) if plans else iter(())
 
 
 def _here(
@@ -170,6 +177,11 @@ def _log_of(plan: Plan, runs: Path) -> Path:
     return runs / f"{plan.options.run}.jsonl"
 
 
+def checkpoint_of(run: str, runs: Path) -> Path:
+    """Where the model of a run is."""
+    return runs / f"{run}.pt"
+
+
 def _workers(jobs: int) -> ProcessPoolExecutor:
     """Processes that share the cores and import torch once for many runs; none starts before it has one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -188,14 +200,15 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _make(path: str, runs: Path, plan: Plan) -> dict[str, float]:
+def _make(path: str, runs: Path, checkpoints: bool, plan: Plan) -> dict[str, float]:
     """In a worker: train one run from the start and log it; its held-out losses."""
     log = _log_of(plan, runs)
     log.unlink(missing_ok=True)
     store, options = _store(path), plan.options
     held_out = _held_out(path, options.model.patch_size, options.eval_crops)
     emit = partial(append_event, log)
-    return train(store, plan.shares, options, emit=emit, held_out=held_out).loss
+    job = Job(checkpoint_of(options.run, runs)) if checkpoints else None
+    return train(store, plan.shares, options, emit=emit, held_out=held_out, job=job).loss
 
 
 @cache

@@ -41,6 +41,7 @@ from tools.run import Run, Trained
 from tools.runlog import SCHEMA_VERSION
 from tools.shares import patches_of, shares_of
 
+MIXTURES = "uniform, proportional, temperature, unimax, allocation.json, or a=0.6,b=0.4."
 _OF_THE_COMMAND = ("checkpoint", "checkpoint_every", "resume", "pictures", "tensorboard", "as_json")
 Emit = Callable[[dict[str, Any]], None]
 """Takes the events of a run as they happen; `tools.runlog` says what is in them."""
@@ -158,7 +159,7 @@ def _host(options: TrainOptions) -> dict[str, Any]:
 
 @command()
 @click.argument("store", type=click.Path())
-@click.option("--mixture", required=True, help="uniform, proportional, temperature, allocation.json, or a=0.6,b=0.4.")
+@click.option("--mixture", required=True, help=MIXTURES)
 @click.option("--run", help="Name of the run; made up from the mixture, the draws and the seed otherwise.")
 @click.option("--runs", default="runs", type=click.Path(file_okay=False), help="Where the log goes.")
 @click.option("--checkpoint", type=click.Path(dir_okay=False), help="Where the model goes; else RUNS/<run>.pt.")
@@ -172,7 +173,7 @@ def main(store: str, mixture: str, run: str | None, runs: str, **flags: Any) -> 
     """Train on the volumes of STORE; writes the log RUNS/<run>.jsonl and a checkpoint."""
     asked = {name: flags.pop(name) for name in _OF_THE_COMMAND}
     opened = open_store(store)
-    shares, strategy = shares_of(mixture, opened)
+    shares, strategy = shares_of(mixture, opened, draws=flags["draws"], patch_size=flags["patch_size"])
     name = run or f"{strategy or 'mixture'}-{flags['draws']}-{flags['seed']}"
     options = options_from(flags, run=name, strategy=strategy)
     log, checkpoint = Path(runs) / f"{name}.jsonl", Path(asked["checkpoint"] or Path(runs) / f"{name}.pt")
