@@ -15,7 +15,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from models.unetr import UNETR, UNETR_PATCH
 from models.vit import BASE_WIDTH, ViTConfig
 
 SCHEMA_VERSION = 1
+_PICKLED = re.compile(r"GLOBAL (\S+) (?:was not an allowed global|whose module)")
 UNUSED = re.compile(r"vit\.blocks\.\d+\.(norm_)?cross_attn\.")
 """Tensors that no forward pass uses: `cross_attn` in MONAI 1.4 and 1.5, `norm_cross_attn` from 1.4 on."""
 
@@ -90,11 +91,19 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         try:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # bytes that changed on the way can raise almost anything
-            raise ValueError(
-                f"{path} is torn, or not a checkpoint of tensors and plain values; not loaded: {error}"
-            ) from error
+            raise ValueError(f"{path} {_unread(error)}") from error
     check_schema(path, checkpoint.get("schema_version") if isinstance(checkpoint, dict) else None)
     return checkpoint
+
+
+def _unread(error: Exception) -> str:
+    """Why a file was not read. Torch's own words recommend to run what is in it, so they are not passed on."""
+    if found := _PICKLED.search(str(error)):
+        return (
+            f"holds a pickled {found[1]}, which can run code when it is read, so it was not: ask for a checkpoint of "
+            "tensors and plain values only"
+        )
+    return f"is torn, or not a checkpoint of tensors and plain values; not loaded ({type(error).__name__})"
 
 
 def check_schema(path: str | os.PathLike[str], version: Any) -> None:
@@ -115,6 +124,8 @@ def load_mae(checkpoint: Mapping[str, Any]) -> Autoencoder:
     sizes["encoder"] = ViTConfig(**sizes["encoder"])
     dense = checkpoint["metadata"].get("kind") == "dense"
     mae = autoencoder(DenseMAEConfig(**sizes) if dense else MAEConfig(**sizes))
+    if faults := differences(checkpoint["mae_state_dict"], mae.state_dict(), "the model that it describes"):
+        raise ValueError("the checkpoint does not fit itself:\n  " + "\n  ".join(faults))
     mae.load_state_dict(checkpoint["mae_state_dict"])
     return mae
 
@@ -181,9 +192,12 @@ def describe_encoder(encoder: ViTConfig) -> dict[str, Any]:
 
 
 def encoder_config(metadata: Mapping[str, Any]) -> ViTConfig:
-    """The encoder that a checkpoint's metadata describe. Raises KeyError naming what they do not say."""
-    sizes = {one.name: metadata[one.name] for one in fields(ViTConfig) if one.name != "learned_positions"}
-    return ViTConfig(**sizes, learned_positions=metadata.get("learned_positions", False))
+    """The encoder that a checkpoint's metadata describe.
+
+    Raises KeyError naming what they do not say, TypeError or ValueError for sizes that cannot be.
+    """
+    known = {one.name: metadata[one.name] for one in fields(ViTConfig) if one.default is MISSING}
+    return ViTConfig(**known | {one.name: metadata[one.name] for one in fields(ViTConfig) if one.name in metadata})
 
 
 def _used(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -75,10 +75,18 @@ def test_several_checkpoints_are_each_compared_with_the_first(pairs, checkpoint,
     configs = {path.stem: read_events(path)[0]["checkpoint"] for path in (tmp_path / "runs").glob("*.jsonl")}
     assert configs["scratch-0"] is None
     assert configs["one-0"] == configs["one-1"]
+    dice = {path.stem: read_events(path)[-1]["metrics"]["dice"] for path in (tmp_path / "runs").glob("*.jsonl")}
+    above = (dice["other-0"] + dice["other-1"] - dice["scratch-0"] - dice["scratch-1"]) / 2
+    pair = next(pair for pair in told["paired"] if pair["starts"][1] == "other" and pair["metric"] == "dice")
+    assert pair["difference"] == pytest.approx(above)
     assert len({configs["one-0"], configs["other-0"], configs["other-1"]}) == 3
     printed = run(*words).stdout
     assert "above scratch:" in printed
     assert "other-1: complete already" in printed
+    larger = ViTConfig(img_size=48, patch_size=16, hidden_size=12, num_layers=4, num_heads=2, mlp_dim=24)
+    write_checkpoint(tmp_path / "larger.pt", larger)
+    words = [*words[:3], "--checkpoint", f"larger={tmp_path}/larger.pt", "--runs", tmp_path / "others"]
+    assert "pretrained on crops of (32, 32, 32) and (48, 48, 48) voxels" in refused(*words, "--features", 2)
 
 
 def test_a_finished_study_is_read_and_one_of_other_settings_or_data_refused(pairs, tmp_path):
@@ -117,7 +125,8 @@ def test_the_picture_shows_predicted_beside_true_masks(pairs, tmp_path):
 
 
 def test_saved_networks_are_taken_up_again_with_their_head(pairs, tmp_path):
-    run(pairs, *SIZES, "--runs", tmp_path / "a", "--save")
+    run(pairs, *SIZES, "--runs", tmp_path / "a")
+    run(pairs, *SIZES, "--runs", tmp_path / "a", "--save")  # complete, but for its network
     tuned = tmp_path / "a" / "scratch-0.pt"
     assert load_checkpoint(tuned)["metadata"]["classes"] == ["background", "class 1", "class 2"]
     words = [pairs, "--checkpoint", tuned, "--features", 2, "--runs", tmp_path / "b"]
@@ -180,7 +189,9 @@ def test_the_test_split_is_measured_only_when_asked_for(classes, tmp_path):
         (["--steps", "0"], "steps must be at least 1"),
         (["--patch-size", "40"], "no such encoder: img_size (40, 40, 40) must be a multiple of patch_size"),
         (["--spacing", "1,2"], "spacing must be native or three numbers in mm"),
-        (["--features", "1200000"], "out of memory on cpu: lower --batch-size"),
+        (["--features", "1200000"], "out of memory on cpu; use smaller --features than 1200000, or an encoder"),
+        (["--heads", "5"], "no such encoder: hidden_size 12 must be a multiple of num_heads 5"),
+        (["--patch-size", "0"], "no such encoder: img_size must be one or three positive numbers of voxels"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_2(pairs, tmp_path, words, message):
@@ -197,12 +208,32 @@ def test_a_gpu_that_is_not_there_is_refused(pairs, tmp_path):
     outcome = CliRunner().invoke(main, [str(pairs), *SIZES, "--runs", str(tmp_path), "--device", "cuda"])
     assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1)
     assert "--device cuda cannot be used here" in outcome.stderr
+    assert "use --device cpu, or leave it out" in outcome.stderr
 
 
 def test_checkpoints_that_cannot_be_taken_are_refused(pairs, checkpoint, tmp_path):
     words = [pairs, "--runs", tmp_path / "runs", "--checkpoint"]
     torch.save({"schema_version": 1, "options": argparse.Namespace()}, tmp_path / "pickle.pt")
-    assert "not a checkpoint of tensors and plain values; not loaded" in refused(*words, tmp_path / "pickle.pt")
+    error = refused(*words, tmp_path / "pickle.pt")
+    assert "pickle.pt holds a pickled argparse.Namespace, which can run code when it is read, so it was not" in error
+    assert "weights_only=False" not in error
+    known = load_checkpoint(checkpoint)
+    for number, (change, message) in enumerate(
+        [
+            (
+                {"metadata": {**known["metadata"], "num_heads": 5}},
+                "describes no encoder that can be: hidden_size 12 must",
+            ),
+            ({"metadata": {**known["metadata"], "mlp_dim": "many"}}, "describes no encoder that can be"),
+            ({"unetr_state_dict": {}}, "vit.blocks.0.attn.out_proj.bias: not in the checkpoint"),
+            (
+                {"unetr_state_dict": {**known["unetr_state_dict"], "vit.cls": torch.zeros(1)}},
+                "vit.cls: not in the module",
+            ),
+        ]
+    ):
+        torch.save({**known, **change}, tmp_path / f"changed-{number}.pt")
+        assert message in refused(*words, tmp_path / f"changed-{number}.pt")
     assert "missing.pt: No such file or directory" in refused(*words, tmp_path / "missing.pt")
     assert "--patch-size 48 is not that of the checkpoint, 32" in refused(*words, checkpoint, "--patch-size", 48)
     tokens = ViTConfig(img_size=16, patch_size=4, hidden_size=12, num_layers=1, num_heads=2, mlp_dim=24)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from argparse import Namespace
 from itertools import pairwise
 
 import pytest
@@ -141,15 +142,22 @@ def test_a_run_without_its_log_does_not_go_on(small_store, stopped):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"PK torn", "is torn, or not a checkpoint"), (None, "nothing to go on from")]
+    ("content", "message"),
+    [
+        (b"PK torn", "is torn, or not a checkpoint"),
+        (Namespace(), "mine.pt holds a pickled argparse.Namespace, which can run code"),
+        (None, "nothing to go on from"),
+    ],
 )
 def test_what_is_no_checkpoint_of_a_run_is_refused(small_store, stopped, content, message):
     if content is None:
         save_checkpoint(stopped / "mine.pt", build(TrainOptions(model=ModelOptions(width=12, heads=2))))
-    else:
+    elif isinstance(content, bytes):
         (stopped / "mine.pt").write_bytes(content)
+    else:
+        torch.save({"schema_version": 1, "options": content}, stopped / "mine.pt")
     done = invoke(small_store, stopped, "--resume")
-    assert done.exit_code == 2
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
 
 

@@ -46,7 +46,7 @@ def test_every_seed_has_its_checkpoint_where_the_path_says_so(tmp_path):
         ((), {"compare": True}, "--compare needs a --checkpoint"),
         ((), {"head": True}, "--head needs a --checkpoint"),
         (("a.pt", "b.pt"), {}, "two starts are called pretrained; name each checkpoint"),
-        (("scratch=a.pt",), {"compare": True}, "two starts are called scratch"),
+        (("scratch=a.pt",), {}, "scratch is the start without a checkpoint; choose another name"),
         (("=a.pt",), {}, "--checkpoint =a.pt: it must be a path, or a name and a path"),
         (("a=",), {}, "it must be a path, or a name and a path"),
     ],

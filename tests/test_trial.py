@@ -1,4 +1,5 @@
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from tools.fitting import fit_laws
 from tools.heldout import HeldOut
 from tools.laws import load_laws
 from tools.paired import interval
+from tools.report import main as report
 from tools.runlog import read_runs
 from tools.runner import run_designs
-from tools.trial import gain, main, outcome_table
+from tools.trial import main, outcome_table
 
 SKEWED = {"abdomen-ct": 0.2, "brain-t1": 0.5, "pet": 0.3}
 
@@ -50,10 +52,11 @@ def words_of(store, laws: Path, runs: Path, *strategies: object) -> list[object]
 
 
 def test_every_strategy_is_trained_with_every_seed_and_set_beside_the_laws(small_store, laws, allocation, tmp_path):
-    words = words_of(small_store, laws, tmp_path, "proportional", "uniform", "temperature", "unimax:3", allocation)
+    given = ("proportional", "uniform", "temperature", "unimax:3", "tight=unimax:2", allocation)
+    words = words_of(small_store, laws, tmp_path, *given)
     told = json.loads(run(*words, "--save", "--json", "--jobs", 2).stdout)
     trial = read_trial(tmp_path / "strategies.json")
-    names = ["proportional", "uniform", "temperature", "unimax", "transfer-aware"]
+    names = ["proportional", "uniform", "temperature", "unimax", "tight", "transfer-aware"]
     assert [each.name for each in trial.strategies] == names
     logged = {each.run: each for each in read_runs(tmp_path)}
     for each in trial.strategies:
@@ -62,7 +65,7 @@ def test_every_strategy_is_trained_with_every_seed_and_set_beside_the_laws(small
         known = load_laws(laws)
         assert list(each.predicted.values()) == pytest.approx(known.predict(known.array(each.shares) * 48).tolist())
     assert trial.strategies[-1].shares == pytest.approx(SKEWED)
-    assert told["gain"]["proportional"] is None
+    assert told["gain"]["proportional"] == {"mean": None, "interval": None}
     assert told["gain"]["uniform"]["mean"] == pytest.approx(
         sum(1 - u / p for u, p in zip(told["measured"]["uniform"], told["measured"]["proportional"], strict=True)) / 2
     )
@@ -89,7 +92,9 @@ def test_tables_say_shares_predictions_and_gains(small_store, laws, tmp_path):
     out = run(*words_of(small_store, laws, tmp_path, "proportional", "uniform")).stdout
     assert "mean held-out loss (x 1000) after 48 draws, 2 seeds; gain is over proportional" in out
     assert "33.3" in out
-    assert f"--strategies {tmp_path / 'strategies.json'}" in out.splitlines()[-1]
+    _, *told = shlex.split(out.splitlines()[-1].removeprefix("next: python -m"))
+    with report.make_context("report", told) as context:  # every option that it needs is there
+        assert str(context.params["strategies"]) == str(tmp_path / "strategies.json")
 
 
 def test_gains_are_taken_seed_by_seed():
@@ -100,21 +105,25 @@ def test_gains_are_taken_seed_by_seed():
         for name, scale in (("proportional", 1.0), ("uniform", 0.9))
     )
     trial = Trial(10, [one, other])
-    mean, ends = gain(trial, other)
-    assert mean == pytest.approx(0.1)
-    assert ends == pytest.approx((0.1, 0.1))
-    assert gain(trial, one) is None
-    assert gain(Trial(10, [other]), other) is None
+    assert trial.gain(other) == pytest.approx(0.1)
+    assert trial.interval(other) == pytest.approx((0.1, 0.1))
+    assert trial.gain(one) is None
+    assert Trial(10, [other]).gain(other) is None
     assert "10.00" in outcome_table(trial)
     single = Trial(10, [replace(each, measured=each.measured[:1]) for each in (one, other)])
-    assert gain(single, single.strategies[1]) == (pytest.approx(0.1), None)
+    assert single.gain(single.strategies[1]) == pytest.approx(0.1)
+    assert single.interval(single.strategies[1]) is None
     assert interval([]) is None
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--strategies", "uniform,uniform"], "two strategies are called uniform; name each once"),
+        (
+            ["--strategies", "uniform,uniform"],
+            "two strategies are called uniform; give one another name",
+        ),
+        (["--strategies", "a/b=uniform"], "'a/b' cannot be the name of runs; say NAME=uniform"),
         (["--strategies", "sums"], "--mixture must be uniform, proportional, temperature, unimax"),
         (["--strategies", "unimax:0.001"], "--mixture unimax:0.001: 48 draws are more than 0.001 times the"),
         (["--strategies", "temperature:hot"], "after temperature: comes a number, as in temperature:2"),
@@ -132,3 +141,11 @@ def test_wrong_use_is_one_line_and_exit_2(small_store, laws, tmp_path, words, me
 def test_a_budget_far_from_the_laws_is_warned_of(small_store, laws, tmp_path):
     words = [small_store.path, laws, "--budget", 256, "--runs", tmp_path, "--seeds", 1, "--strategies", "uniform"]
     assert "no run had a budget above 32 draws; 256 is 8 times that" in run(*words).stderr
+
+
+def test_laws_of_other_domains_are_refused_before_anything_is_trained(small_store, laws, tmp_path):
+    content = laws.read_text().replace('"pet"', '"spect"')
+    (tmp_path / "other.json").write_text(content)
+    error = run(*words_of(small_store, tmp_path / "other.json", tmp_path / "runs", "uniform"), exit_code=2).stderr
+    assert "the laws know ['abdomen-ct', 'brain-t1', 'spect'], and the store has ['abdomen-ct', 'brain-t1'" in error
+    assert not (tmp_path / "runs").exists()

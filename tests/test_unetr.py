@@ -59,10 +59,11 @@ def test_with_the_same_weights_the_gradients_are_those_of_monai(pair):
     batch = images(ours.vit.config.img_size[0], ours.vit.config.in_channels)
     for unetr in pair:
         unetr(batch).square().mean().backward()
-    their_gradients = {name: one.grad for name, one in theirs.named_parameters()}
-    for name, one in ours.named_parameters():
-        if one.grad is not None:
-            torch.testing.assert_close(one.grad, their_gradients[name], rtol=1e-3, atol=1e-4, msg=name)
+    their_gradients = {name: one.grad for name, one in theirs.named_parameters() if one.grad is not None}
+    our_gradients = {name: one.grad for name, one in ours.named_parameters() if one.grad is not None}
+    assert our_gradients.keys() == their_gradients.keys() - {"vit.patch_embedding.position_embeddings"}  # fixed in ours
+    for name, gradient in our_gradients.items():
+        torch.testing.assert_close(gradient, their_gradients[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_recomputing_changes_neither_result_nor_gradient():

@@ -66,11 +66,13 @@ def device_of(name: str) -> torch.device:
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
-        torch.empty(0, device=name)
+        torch.zeros(1, device=name).item()
         return torch.device(name)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InvalidArgument(f"--device {name} cannot be used here: {reason}") from error
+    except (RuntimeError, AssertionError) as error:  # torch lists all back ends it was not built with, in a long line
+        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+        raise InvalidArgument(
+            f"--device {name} cannot be used here ({reason}); use --device cpu, or leave it out"
+        ) from error
 
 
 def parallel(model: nn.Module, device: torch.device) -> nn.Module:

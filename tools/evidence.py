@@ -18,11 +18,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mixio.allocation import Allocation, check_shares
 from mixio.errors import FitError, RunLogError
 from tools.fitting import fingerprint, fit_laws
 from tools.forms import NULLS
 from tools.laws import Laws, load_laws
+from tools.paired import Interval, interval
 from tools.runlog import Run, incomplete_runs, logs_in, read_events, read_runs
 from tools.scoring import score
 
@@ -72,17 +76,31 @@ class Trial:
     strategies: list[Strategy]
 
     def gain(self, strategy: Strategy) -> float | None:
-        """How much lower the measured mean loss is than the baseline's, as a part of it; None for itself."""
-        baseline = next((other for other in self.strategies if other.name == BASELINE), None)
-        return None if baseline in (None, strategy) else 1 - strategy.loss / baseline.loss
+        """How much lower the measured mean loss is than the baseline's, as a part of it; None for itself.
+
+        Where both have as many seeds, they are the same in the same order, and gains are taken seed by seed.
+        """
+        gains = self._gains(strategy)
+        return None if gains is None else float(gains.mean())
+
+    def interval(self, strategy: Strategy) -> Interval | None:
+        """Student's 95 % interval of the gain over the seeds; None for fewer than two, or of other numbers."""
+        gains = self._gains(strategy)
+        return None if gains is None else interval(gains)
 
     def is_noise(self, strategy: Strategy) -> bool | None:
-        """Whether its difference from the baseline is below two standard errors of the seeds; None if unknown."""
+        """Whether the interval of its gain holds 0; None if there is none."""
+        ends = self.interval(strategy)
+        return None if ends is None else ends[0] <= 0 <= ends[1]
+
+    def _gains(self, strategy: Strategy) -> NDArray[np.float64] | None:
+        """The gain of every seed, or one of the means where the seeds are not alike."""
         baseline = next((other for other in self.strategies if other.name == BASELINE), None)
-        if baseline is None or baseline.spread is None or strategy.spread is None:
+        if baseline is None or baseline == strategy:
             return None
-        error = math.hypot(*(each.spread / len(each.means) ** 0.5 for each in (baseline, strategy) if each.spread))
-        return abs(strategy.loss - baseline.loss) < 2 * error
+        if len(strategy.means) != len(baseline.means):
+            return np.array([1 - strategy.loss / baseline.loss])
+        return 1 - np.array(strategy.means) / np.array(baseline.means)
 
     def runs(self) -> list[Run]:
         """Every measurement as a run of its own."""

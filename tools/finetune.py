@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
 from mixio.errors import InvalidArgument
 from mixio.settings import parse_spacing
@@ -76,7 +75,7 @@ def main(
     for seed, name in product(numbers, origins.named):
         start, identity = origins.start(name, seed)
         configs[name, seed] = study.config(name, start, seed, identity)
-    finished = {key: kept(study, config) for key, config in configs.items()}
+    finished = {key: kept(study, config, network=save) for key, config in configs.items()}
     for (name, seed), config in configs.items():
         scores = finished[name, seed]
         if scores is None:
@@ -103,9 +102,16 @@ def _study(
     names = [name.strip() for name in flags["classes"].split(",")] if flags["classes"] else None
     classes = classes_of(cases, names)
     task = _task(cases, classes, options)
-    with told_when_out_of_memory(device):
+    sizes = set()
+    with told_when_out_of_memory(device, options):
         for start in starts:
             build(task, start, seed=0)
+            sizes.add(start.encoder.img_size)
+    if len(sizes) > 1:
+        raise InvalidArgument(
+            f"the checkpoints were pretrained on crops of {' and '.join(map(str, sorted(sizes)))} voxels, and patches "
+            "are of that size: they would not be compared on the same patches"
+        )
     reading = Reading(parse_spacing(flags["spacing"]), flags["modality"], flags["unit"])
     examples = {split: read_examples(splits[split], classes, reading) for split in ("train", measured)}
     task.require(examples)
@@ -134,16 +140,12 @@ def _run(study: Study, config: dict[str, Any], start: Start, *, save: bool, say:
                 f"{event['step'] / event['seconds']:.2f} steps/s"
             )
 
-    scores, checkpoint = make(study, config, start, emit=emit)
+    scores = make(study, config, start, emit=emit, save=save)
     say(f"{config['run']}  {study.task.best} {scores.metrics[study.task.best]:.4f}")
     if scores.masks:
         from tools.mask_pictures import save_masks  # here, for it brings matplotlib
 
         save_masks(scores, study.measured, study.task.classes, study.folder / f"{config['run']}{PICTURE}")
-    if save:
-        temporary = study.folder / f".{config['run']}.pt.tmp"
-        torch.save(checkpoint, temporary)
-        temporary.replace(study.folder / f"{config['run']}.pt")
     return scores
 
 

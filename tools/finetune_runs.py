@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mixio.errors import InvalidArgument
+from models.checkpoint import replace_file
 from tools.examples import Example
 from tools.finetune_options import FinetuneOptions
 from tools.finetuning import Emit, Start, Task, build, finetuned, fit, told_when_out_of_memory
@@ -68,8 +69,15 @@ class Study:
         return config
 
 
-def kept(study: Study, config: dict[str, Any]) -> Scores | None:
+def network_of(study: Study, config: dict[str, Any]) -> Path:
+    """Where the fine-tuned network of a run is, if it is kept."""
+    return study.folder / f"{config['run']}.pt"
+
+
+def kept(study: Study, config: dict[str, Any], *, network: bool) -> Scores | None:
     """The scores of a run that is complete already, without its masks; None if it is to be made.
+
+    With `network` it is complete only where its network is.
 
     Raises `InvalidArgument` for a complete run of other settings.
     """
@@ -82,26 +90,32 @@ def kept(study: Study, config: dict[str, Any]) -> Scores | None:
         raise InvalidArgument(
             f"{log} is a complete run that differs in {', '.join(different)}; choose another --runs, or remove it"
         )
+    if network and not network_of(study, config).exists():
+        return None
     result = events[-1]
     return Scores(result["metrics"], result["cases"], result["intervals"])
 
 
-def make(study: Study, config: dict[str, Any], start: Start, *, emit: Emit) -> tuple[Scores, dict[str, Any]]:
-    """Train and measure one run, and log it; its scores and the checkpoint of its network."""
+def make(study: Study, config: dict[str, Any], start: Start, *, emit: Emit, save: bool) -> Scores:
+    """Train and measure one run, and log it, after its network was written if that is to be kept."""
     log, seed = study.folder / f"{config['run']}.jsonl", config["seed"]
-    log.unlink(missing_ok=True)
+    for old in (log, network_of(study, config)):
+        old.unlink(missing_ok=True)
 
     def record(event: dict[str, Any]) -> None:
         append_event(log, event)
         emit(event)
 
     record({**config, "host": {"torch": torch.__version__, "device": str(study.device)}})
-    with told_when_out_of_memory(study.device):
+    with told_when_out_of_memory(study.device, study.options):
         network = build(study.task, start, seed=seed).to(study.device)
         fit(network, study.task, study.splits["train"], study.options, seed=seed, emit=record)
         scores = study.task.scores(network, study.measured)
+    if save:
+        tuned = finetuned(network, study.task, start)
+        replace_file(network_of(study, config), lambda temporary: torch.save(tuned, temporary))
     record({"event": "result", **scores.recorded()})
-    return scores, finetuned(network, study.task, start)
+    return scores
 
 
 def compared(study: Study, first: Sequence[Scores], second: Sequence[Scores]) -> list[Paired]:

@@ -20,7 +20,7 @@ from models.checkpoint import describe_encoder, encoder_config, load_encoder
 from models.vit import ViTConfig
 from tools.examples import Example
 from tools.finetune_options import FinetuneOptions
-from tools.out_of_memory import telling
+from tools.out_of_memory import reason, telling
 from tools.patch_draws import Patch, PatchDraws
 from tools.schedule import learning_rate
 from tools.scores import Scores
@@ -65,11 +65,6 @@ class Start:
     checkpoint: dict[str, Any] | None = None
     head: bool = False
 
-    @property
-    def scratch(self) -> "Start":
-        """The same encoder, untrained."""
-        return Start(self.encoder)
-
 
 def encoder_of(checkpoint: dict[str, Any] | None, options: FinetuneOptions) -> ViTConfig:
     """The encoder of a checkpoint, or that of the options.
@@ -78,20 +73,21 @@ def encoder_of(checkpoint: dict[str, Any] | None, options: FinetuneOptions) -> V
     """
     asked = {name: getattr(options, name) for name in SCRATCH}
     if checkpoint is None:
-        sizes = {name: value or SCRATCH[name] for name, value in asked.items()}
+        sizes = {name: SCRATCH[name] if value is None else value for name, value in asked.items()}
         width = sizes["width"]
         try:
             return ViTConfig(sizes["patch_size"], TOKEN, width, sizes["layers"], sizes["heads"], 4 * width)
         except ValueError as error:
-            raise InvalidArgument(
-                f"no such encoder: {error}; patches are multiples of its tokens of {TOKEN}"
-            ) from error
+            tokens = f"; --patch-size is a multiple of its tokens of {TOKEN}" if sizes["patch_size"] % TOKEN else ""
+            raise InvalidArgument(f"no such encoder: {error}{tokens}") from error
     try:
         encoder = encoder_config(checkpoint.get("metadata", {}))
     except KeyError as error:
         raise InvalidArgument(
             f"the checkpoint does not say its {error}; write it with python -m tools.train"
         ) from error
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"the checkpoint describes no encoder that can be: {error}") from error
     for name, value in asked.items():
         has = getattr(encoder, _SIZES[name])
         has = has[0] if name == "patch_size" else has
@@ -123,7 +119,10 @@ def build(task: Task, start: Start, *, seed: int) -> nn.Module:
     except (KeyError, ValueError, RuntimeError) as error:
         told = str(error).split("\n")
         more = f"; and {len(told) - 4} more" if len(told) > 4 else ""
-        raise InvalidArgument(f"the checkpoint does not fit: {' '.join(map(str.strip, told[:4]))}{more}") from error
+        raise InvalidArgument(
+            f"the checkpoint cannot be taken: {' '.join(map(str.strip, told[:4]))}{more}; take one that python -m "
+            "tools.train wrote, or that models.convert.from_monai made of MONAI's"
+        ) from error
     return network
 
 
@@ -179,10 +178,11 @@ def fit(
     network.eval()
 
 
-def told_when_out_of_memory(device: torch.device) -> AbstractContextManager[None]:
+def told_when_out_of_memory(device: torch.device, options: FinetuneOptions) -> AbstractContextManager[None]:
     """A context that says what to lower when memory does not suffice."""
-    ways = "lower --batch-size first, then --features, or use a checkpoint with a smaller patch or width"
-    return telling(lambda error: f"out of memory on {device}: {ways}")
+    ways = [f"a smaller --batch-size than {options.batch_size}"] if options.batch_size > 1 else []
+    ways += [f"smaller --features than {options.features}", "an encoder with a smaller patch or width"]
+    return telling(lambda error: f"out of memory on {device}; use {', or '.join(ways)}; torch says: {reason(error)}")
 
 
 def finetuned(network: nn.Module, task: Task, start: Start) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from typing import Any
 
 import click
 import torch
+from click.core import ParameterSource
 
 from mixio.errors import InvalidArgument
 from models.mae import MAEConfig
 from models.mae_dense import DenseMAEConfig, autoencoder
+from models.unetr import UNETR_PATCH
 from models.vit import BASE_HEADS, BASE_WIDTH, ViTConfig
 from tools.flags import flag, name_of, option_of
 
@@ -33,10 +35,10 @@ class ModelOptions:
 
     patch_size: int = flag(16, "Edge of a crop, in voxels.")
     token_size: int = flag(4, "Edge of a token, in voxels.")
-    width: int = flag(96, "Width of the encoder, a multiple of 6.")
+    width: int = flag(96, "Width of the encoder; without learned positions a multiple of 6.")
     layers: int = flag(3, "Blocks of the encoder.")
     heads: int = flag(4, "Attention heads of the encoder.")
-    decoder_width: int = flag(96, "Width of the decoder, a multiple of 6.")
+    decoder_width: int = flag(96, "Width of the decoder; without learned positions a multiple of 6.")
     decoder_layers: int = flag(1, "Blocks of the decoder.")
     decoder_heads: int = flag(4, "Attention heads of the decoder.")
     mask_ratio: float = flag(0.75, "Share of the tokens that are hidden.")
@@ -46,11 +48,26 @@ class ModelOptions:
     features: int = flag(16, "Width of a dense one's convolutions at full resolution.")
 
     def __post_init__(self) -> None:
+        crop, token = self.patch_size, self.token_size
+        if self.dense and token != UNETR_PATCH[0]:
+            raise InvalidArgument(f"--dense needs --token-size {UNETR_PATCH[0]}, got {token}: UNETR has no others")
+        if token > 0 and crop % token:
+            nearest = " or ".join(str(token * count) for count in (crop // token, crop // token + 1) if count)
+            raise InvalidArgument(f"--patch-size {crop} must be a multiple of --token-size {token}: {nearest}")
         try:
             with torch.device("meta"):  # shapes only: whatever cannot be built is refused here
                 autoencoder(self.config)
         except ValueError as error:
             raise InvalidArgument(f"no such model: {error}") from error
+
+    def recorded(self) -> dict[str, Any]:
+        """The fields that this kind of model has; what came later is left out where it is not asked for, so that runs
+        from before are of the same model.
+        """
+        unused = {"decoder_width", "decoder_layers", "decoder_heads"} if self.dense else {"dense", "features"}
+        if not self.learned_positions:
+            unused |= {"learned_positions"}
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
     @property
     def config(self) -> MAEConfig | DenseMAEConfig:
@@ -152,7 +169,9 @@ class TrainOptions:
         Its `batch_size` is that of a whole step: how it is split between processes changes nothing.
         """
         training = {**asdict(self), "batch_size": self.global_batch(world_size)}
-        identity = {name: training.pop(name) for name in ("run", "strategy", "draws", "seed", "model")}
+        identity = {name: training.pop(name) for name in ("run", "strategy", "draws", "seed")}
+        identity["model"] = self.model.recorded()
+        del training["model"]
         return {**identity, "training": {name: training[name] for name in training if name not in EXECUTION}}
 
 
@@ -180,14 +199,18 @@ def _scaled(flags: Mapping[str, Any]) -> dict[str, Any]:
     factor, rest = flags.get("scale_factor"), {name: value for name, value in flags.items() if name != "scale_factor"}
     if factor is None:
         return rest
-    defaults = {one.name: one.default for one in fields(ModelOptions)}
-    if both := [name for name in ("width", "heads") if rest[name] != defaults[name]]:
+    if both := [name for name in ("width", "heads") if _given(name)]:
         raise InvalidArgument(f"--scale-factor says the width and the heads, and so does --{both[0]}; give one of them")
     try:
         encoder = ViTConfig.scaled(factor)
     except ValueError as error:
         raise InvalidArgument(str(error)) from error
     return {**rest, "width": encoder.hidden_size, "heads": encoder.num_heads}
+
+
+def _given(name: str) -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def options_from(flags: Mapping[str, Any], *, run: str = "run", strategy: str | None = None) -> TrainOptions:

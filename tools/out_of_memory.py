@@ -45,5 +45,9 @@ def _advice(options: TrainOptions, error: BaseException) -> str:
         ways.append("--recompute")
     smaller = f"a smaller --patch-size than {options.model.patch_size}, or a smaller model"
     same = f"{' and '.join(ways)} (the same steps with less memory), or " if ways else ""
-    reason = str(error).splitlines()[0] if str(error) else "memory is full"
-    return f"out of memory; use {same}{smaller}; torch says: {reason}"
+    return f"out of memory; use {same}{smaller}; torch says: {reason(error)}"
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what torch or NumPy said."""
+    return str(error).splitlines()[0] if str(error) else "memory is full"

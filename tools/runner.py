@@ -110,7 +110,7 @@ def commands_of(store: Store, plans: Sequence[Plan], *, runs: Path) -> list[str]
 def _command(store: Store, plan: Plan, runs: Path) -> str:
     mixture = ",".join(f"{name}={share!r}" for name, share in plan.shares.items() if share)
     told = [store.path, "--runs", str(runs), "--run", plan.options.run, "--mixture", mixture]
-    return shlex.join(["python", "-m", "tools.train", *told, *flags_of(plan.options)])
+    return shlex.join(["python", "-m", "tools.train", *told, *flags_of(plan.options), "--resume"])
 
 
 def _missing(
@@ -203,8 +203,9 @@ def _end_with_parent() -> None:
 def _make(path: str, runs: Path, checkpoints: bool, plan: Plan) -> dict[str, float]:
     """In a worker: train one run from the start and log it; its held-out losses."""
     log = _log_of(plan, runs)
-    log.unlink(missing_ok=True)
     store, options = _store(path), plan.options
+    for old in (log, checkpoint_of(options.run, runs)):
+        old.unlink(missing_ok=True)
     held_out = _held_out(path, options.model.patch_size, options.eval_crops)
     emit = partial(append_event, log)
     job = Job(checkpoint_of(options.run, runs)) if checkpoints else None

@@ -74,6 +74,10 @@ def origins_of(words: Sequence[str], options: FinetuneOptions, *, compare: bool,
     named = {SCRATCH: Origin()} if compare or not words else {}
     for word in words:
         name, path = _parsed(word)
+        if name == SCRATCH:
+            raise InvalidArgument(
+                f"--checkpoint {word}: {SCRATCH} is the start without a checkpoint; choose another name"
+            )
         if name in named:
             raise InvalidArgument(
                 f"two starts are called {name}; name each checkpoint, as in --checkpoint uniform=a.pt --checkpoint "
@@ -99,4 +103,6 @@ def _loaded(path: Path) -> tuple[dict[str, Any], str]:
         checkpoint = load_checkpoint(path)
     except ValueError as error:
         raise InvalidArgument(" ".join(str(error).split())) from error
-    return checkpoint, hashlib.sha256(path.read_bytes()).hexdigest()
+    checkpoint["training"] = None  # two thirds of the file, which fine-tuning has no use for
+    with path.open("rb") as file:
+        return checkpoint, hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,6 +15,7 @@ the last checkpoint, or begins where there is none. A step learns from batch_siz
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -173,9 +174,10 @@ def main(store: str, mixture: str, run: str | None, runs: str, **flags: Any) -> 
     """Train on the volumes of STORE; writes the log RUNS/<run>.jsonl and a checkpoint."""
     asked = {name: flags.pop(name) for name in _OF_THE_COMMAND}
     opened = open_store(store)
-    shares, strategy = shares_of(mixture, opened, draws=flags["draws"], patch_size=flags["patch_size"])
-    name = run or f"{strategy or 'mixture'}-{flags['draws']}-{flags['seed']}"
-    options = options_from(flags, run=name, strategy=strategy)
+    options = options_from(flags)
+    shares, strategy = shares_of(mixture, opened, draws=options.draws, patch_size=options.model.patch_size)
+    name = run or f"{strategy or 'mixture'}-{options.draws}-{options.seed}"
+    options = replace(options, run=name, strategy=strategy)
     log, checkpoint = Path(runs) / f"{name}.jsonl", Path(asked["checkpoint"] or Path(runs) / f"{name}.pt")
     folder = Path(asked["tensorboard"]) if asked["tensorboard"] else None
     wanted = Wanted(log, asked["pictures"], folder, quiet=asked["as_json"])

@@ -3,10 +3,10 @@
     python -m tools.trial store laws.json --budget 8192 --strategies proportional,uniform,allocation.json
     python -m tools.trial store laws.json --budget 8192 --save --runs trial
 
-A strategy is what `python -m tools.train --mixture` takes, without bare shares. Each run's log goes to --runs, with
---save its checkpoint too, and predicted beside measured losses to strategies.json there, for tools.report. Seed k is
-the same for every strategy: it decides the first weights, the masks and the order of the draws, so differences between
-strategies are taken seed by seed. Started again, it goes on where it was.
+A strategy is what `python -m tools.train --mixture` takes, without bare shares; NAME=WORD gives it a name. Each run's
+log goes to --runs, with --save its checkpoint too, and predicted beside measured losses to strategies.json there, for
+tools.report. Seed k is the same for every strategy: it decides the first weights, the masks and the order of the draws,
+so differences between strategies are taken seed by seed. Started again, it goes on where it was.
 """
 
 import json
@@ -17,7 +17,6 @@ from statistics import fmean
 from typing import Any
 
 import click
-import numpy as np
 
 from mixio.errors import InvalidArgument, MixioError
 from mixio.store import Store, open_store
@@ -27,7 +26,7 @@ from tools.evidence import BASELINE, SCHEMA_VERSION, Strategy, Trial, verdict_of
 from tools.laws import Laws, load_laws
 from tools.numbers import far_budgets
 from tools.options import TrainOptions, options_from, training_flags
-from tools.paired import Interval, interval, interval_text
+from tools.paired import interval_text
 from tools.runlog import read_runs
 from tools.runner import Plan, run_plans
 from tools.shares import shares_of
@@ -43,15 +42,27 @@ def run_of(strategy: str, seed: int) -> str:
 
 
 def strategies_of(words: Sequence[str], store: Store, options: TrainOptions) -> dict[str, dict[str, float]]:
-    """Shares by the name of the strategy: its rule, or what its file says. Two of one name are an `InvalidArgument`."""
+    """Shares by the name of the strategy: the one given with it, else its rule, or what its file says."""
     found: dict[str, dict[str, float]] = {}
     for word in words:
-        shares, name = shares_of(word, store, draws=options.draws, patch_size=options.model.patch_size)
-        name = name or Path(word).stem
+        given, equals, mixture = word.rpartition("=")
+        shares, rule = shares_of(mixture, store, draws=options.draws, patch_size=options.model.patch_size)
+        name = given if equals else rule or Path(mixture).stem
+        if not name or "/" in name:
+            raise InvalidArgument(f"--strategies {word}: {name!r} cannot be the name of runs; say NAME={mixture}")
         if name in found:
-            raise InvalidArgument(f"two strategies are called {name}; name each once, or the files otherwise")
+            raise InvalidArgument(f"two strategies are called {name}; give one another name, as in again={mixture}")
         found[name] = shares
     return found
+
+
+def require_known(store: Store, laws: Laws) -> None:
+    """Refuse a store of other domains than the laws know and foretell."""
+    for told, names in (("know", laws.domains), ("foretell", laws.targets)):
+        if set(names) != set(store.domains):
+            raise InvalidArgument(
+                f"the laws {told} {sorted(names)}, and the store has {sorted(store.domains)}: fit laws to runs of it"
+            )
 
 
 def trial_plans(strategies: Shares, options: TrainOptions, *, seeds: int) -> list[Plan]:
@@ -110,18 +121,6 @@ def write_strategies(path: Path, trial: Trial) -> None:
     write_json(path, {"schema_version": SCHEMA_VERSION, "budget": trial.budget, "strategies": entries})
 
 
-def gain(trial: Trial, strategy: Strategy) -> tuple[float, Interval | None] | None:
-    """How much lower its mean loss is than the baseline's, as a part of it, with the 95 % interval over the seeds.
-
-    Seed by seed, so that what a seed does to both is no doubt; None without a baseline, and for itself.
-    """
-    baseline = next((other for other in trial.strategies if other.name == BASELINE), None)
-    if baseline is None or baseline is strategy:
-        return None
-    gains = 1 - np.array(strategy.means) / np.array(baseline.means)
-    return float(gains.mean()), interval(gains)
-
-
 def shares_table(trial: Trial) -> str:
     """Strategy by domain, in percent."""
     domains = list(trial.strategies[0].shares)
@@ -133,11 +132,9 @@ def outcome_table(trial: Trial) -> str:
     """Strategy by predicted and measured mean loss (x 1000), its spread over seeds, and the gain."""
     rows = []
     for each in trial.strategies:
-        found = gain(trial, each)
-        percents = ["-", "-"]
-        if found is not None:
-            ends = found[1] and (100 * found[1][0], 100 * found[1][1])
-            percents = [f"{100 * found[0]:.2f}", interval_text(ends)]
+        gain, ends = trial.gain(each), trial.interval(each)
+        percents = ["-" if gain is None else f"{100 * gain:.2f}"]
+        percents.append(interval_text(ends and (100 * ends[0], 100 * ends[1])))
         spread = "-" if each.spread is None else f"{1000 * each.spread:.2f}"
         rows.append([each.name, f"{1000 * each.expected:.2f}", f"{1000 * each.loss:.2f}", spread, *percents])
     return table(["strategy", "predicted", "measured", "+-", "gain %", "95 % over seeds"], rows)
@@ -163,6 +160,7 @@ def main(store: str, laws: str, budget: int, runs: Path, as_json: bool, **flags:
     """Train under several allocations of STORE, and compare with what LAWS foretell."""
     asked = {name: flags.pop(name) for name in ("strategies", "seeds", "jobs", "save")}
     opened, known = open_store(store), load_laws(laws)
+    require_known(opened, known)
     options = options_from({**flags, "draws": budget})
     strategies = strategies_of([word.strip() for word in asked["strategies"].split(",")], opened, options)
     plans = trial_plans(strategies, options, seeds=asked["seeds"])
@@ -181,17 +179,19 @@ def main(store: str, laws: str, budget: int, runs: Path, as_json: bool, **flags:
     told = "none" if found.correlation is None else f"{found.correlation:.2f}"
     click.echo(f"\npredicted with measured, across strategies: r {told}; mean relative error {100 * found.error:.1f} %")
     click.echo(f"wrote {runs / 'strategies.json'}")
-    click.echo(f"next: python -m tools.report RUNS --laws {laws} --strategies {runs / 'strategies.json'}")
+    click.echo(
+        f"next: python -m tools.report RUNS --laws {laws} --allocation allocation.json "
+        f"--strategies {runs / 'strategies.json'}"
+    )
 
 
 def _summary(trial: Trial, runs: Path, correlation: float | None, error: float) -> dict[str, Any]:
-    gains = {each.name: gain(trial, each) for each in trial.strategies}
     return {
         "strategies": str(runs / "strategies.json"),
         "budget": trial.budget,
         "measured": {each.name: each.means for each in trial.strategies},
         "predicted": {each.name: fmean(each.predicted.values()) for each in trial.strategies},
-        "gain": {name: found and {"mean": found[0], "interval": found[1]} for name, found in gains.items()},
+        "gain": {each.name: {"mean": trial.gain(each), "interval": trial.interval(each)} for each in trial.strategies},
         "correlation": correlation,
         "error": error,
     }
