@@ -207,9 +207,7 @@ class Evil:
 def test_a_pickled_object_is_refused_and_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"schema_version": 1, "metadata": Evil()}, "evil.pt")
-    with pytest.raises(
-        ValueError, match="evil.pt holds a pickled posix.mkdir, which can run code"
-    ):
+    with pytest.raises(ValueError, match="evil.pt holds a pickled posix.mkdir, which can run code"):
         load_checkpoint("evil.pt")
     assert os.listdir() == ["evil.pt"]
 
