@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from click.testing import CliRunner, Result
 from mixio.allocation import Allocation
 from mixio.convert import convert
 from tests.truths import law
-from tools.evidence import Strategy, Trial
+from tools.evidence import Strategy, Trial, read_evidence
 from tools.fitting import fit_laws
 from tools.laws import Laws
+from tools.loss_figures import curves
 from tools.phantoms import write_corpus
 from tools.report import main
 from tools.runlog import Run, append_event, read_runs
@@ -167,6 +169,25 @@ def test_laws_that_fit_exactly_beat_the_nulls_and_one_null_cannot_rank(inputs, t
     assert verdicts["transfer law"]["mre"] == pytest.approx(0.01, abs=0.001)  # seeds are 1 % off, either way
     assert verdicts["own draws only"]["mre"] > 0.03
     assert verdicts["total draws only"]["r"] is None
+
+
+def test_runs_that_repeat_data_are_drawn_at_what_they_are_worth_in_fresh_draws(inputs):
+    """However often its own few data are repeated, a domain does not reach what others bring; fresh draws do."""
+    evidence = read_evidence(
+        inputs / "runs", laws=inputs / "laws.json", allocation=inputs / "allocation.json", strategies=None
+    )
+    unique = dict.fromkeys(TRUTH.domains, 50.0)
+    tired = replace(evidence.laws, form="transfer+repeats", shared={"lambda": 3.0}, unique=unique)
+    figure = curves(replace(evidence, laws=tired))
+    for ax, target in zip(figure.axes, tired.targets, strict=False):
+        law, *dots = sorted(ax.lines, key=lambda line: -len(line.get_xdata()))
+        for dot in dots:
+            for worth, loss in zip(*dot.get_data(), strict=True):
+                run = next(each for each in evidence.runs if each.loss[target] == pytest.approx(loss / 1e3))
+                expected = tired.predict(tired.array(run.draws))[list(tired.targets).index(target)]
+                assert np.interp(np.log(worth), np.log(law.get_xdata()), law.get_ydata()) == pytest.approx(
+                    1e3 * expected, rel=0.01
+                )
 
 
 def test_a_gain_is_the_part_of_the_baselines_loss_that_is_saved():

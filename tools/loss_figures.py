@@ -16,9 +16,9 @@ from tools.laws import Laws
 
 @matplotlib.rc_context(STYLE)
 def curves(evidence: Evidence) -> Figure:
-    """Loss against what a run's draws are worth in the target's own, on log scales, a panel a target.
+    """Loss against what a run's draws are worth in fresh ones of the target, on log scales, a panel a target.
 
-    The law is a line, that of runs of the domain alone, and every run a dot.
+    The law is a line, that of runs of the domain alone that repeat nothing, and every run a dot.
     """
     laws, shade = evidence.laws, colors(evidence.laws.domains)
     figure = blank(1.85 * -(-len(laws.targets) // 2) + 0.5)
@@ -26,9 +26,10 @@ def curves(evidence: Evidence) -> Figure:
     draws = np.array([laws.array(run.draws) for run in evidence.runs])  # (N, K)
     alone = np.geomspace(1e-4 * laws.d_ref, 1e4 * laws.d_ref, 2000)
     predicted = laws.predict(draws)  # (N, T)
+    fresh = np.full(len(laws.domains), np.inf)
     fitted = {run.run for run in evidence.fitted}
     for column, (target, ax) in enumerate(zip(laws.targets, axes.flat, strict=False)):
-        line = laws.predict(alone[:, None] * laws.own[column])[:, column]
+        line = laws.predict(alone[:, None] * laws.own[column], fresh)[:, column]
         worth = np.exp(np.interp(-predicted[:, column], -line, np.log(alone)))
         own = draws[:, laws.domains.index(target)] == draws.sum(1)
         single = (draws > 0).sum(1) == 1
@@ -45,7 +46,7 @@ def curves(evidence: Evidence) -> Figure:
     for ax in axes.flat[len(laws.targets) :]:
         ax.axis("off")
     _curve_legend(figure, all_fitted=len(fitted) == len(evidence.runs))
-    figure.supxlabel("worth in draws of the domain itself", fontsize=9.5)
+    figure.supxlabel("worth in fresh draws of the domain itself", fontsize=9.5)
     figure.supylabel("held-out loss, ×10⁻³", fontsize=9.5)
     return figure
 
