@@ -26,7 +26,7 @@ SECTIONS = (
     "slices curves validation residuals intervals comparison calibration transfer graph shares sure explorer scaling "
     "budgets floors forecast result domains"
 ).split()
-PICTURES = 10
+PICTURES = 11
 """All but those of a store and of a bootstrap."""
 VOID = {"meta", "img", "input"}
 

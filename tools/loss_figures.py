@@ -85,13 +85,43 @@ def forecast(trial: Trial, laws: Laws) -> Figure:
     )
     plain_log(ax)
     targets = [ax.plot([], [], "o", color=color, label=name)[0] for name, color in shade.items()]
+    figure.legend(handles=targets, loc="outside upper center", ncols=legend_columns(laws.domains))
+    _strategy_legend(figure, ax, trial, "lower")
+    return figure
+
+
+@matplotlib.rc_context(STYLE)
+def mixtures(trial: Trial, laws: Laws) -> Figure:
+    """Measured against predicted loss of the strategies, a panel a target with scales of its own, bars over seeds."""
+    shade = colors(laws.domains)
+    rows = -(-len(laws.targets) // 2)
+    figure = blank(1.85 * rows + 0.7)
+    axes = figure.subplots(rows, 2, squeeze=False)
+    for target, ax in zip(laws.targets, axes.flat, strict=False):
+        for marker, strategy in zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True):
+            expected, seeds = 1e3 * strategy.predicted[target], [1e3 * losses[target] for losses in strategy.measured]
+            ax.plot([expected] * 2, [min(seeds), max(seeds)], color=shade[target], linewidth=1, zorder=1)
+            ax.plot(expected, 1e3 * strategy.measured_loss(target), marker, color=shade[target], markersize=6)
+        ax.margins(0.12)
+        ax.axline((expected, expected), slope=1, color="#777777", linewidth=1, linestyle="--", zorder=0)
+        ax.set_title(target, loc="left")
+        ax.xaxis.set_major_locator(MaxNLocator(3))
+        ax.yaxis.set_major_locator(MaxNLocator(4))
+    for ax in axes.flat[len(laws.targets) :]:
+        ax.axis("off")
+    _strategy_legend(figure, axes.flat[0], trial, "upper")
+    figure.supxlabel("predicted loss, ×10⁻³", fontsize=9.5)
+    figure.supylabel("measured loss, ×10⁻³", fontsize=9.5)
+    return figure
+
+
+def _strategy_legend(figure: Figure, ax: Axes, trial: Trial, end: str) -> None:
+    """Which marker is which strategy, at the `upper` or `lower` end."""
     kinds = [
         ax.plot([], [], marker, color="#555555", label=strategy.name)[0]
         for marker, strategy in zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True)
     ]
-    figure.legend(handles=targets, loc="outside upper center", ncols=legend_columns(laws.domains))
-    figure.legend(handles=kinds, loc="outside lower center", ncols=2, handletextpad=0.2)
-    return figure
+    figure.legend(handles=kinds, loc=f"outside {end} center", ncols=2, handletextpad=0.2)
 
 
 def _dots(ax: Axes, x: NDArray[np.float64], y: Sequence[float], marker: str, edge: str, face: str) -> None:

@@ -25,6 +25,14 @@ def forecast(evidence: Evidence, writer: Writer) -> Section:
         caption=caption,
         alt="Measured against predicted loss for every strategy and domain, with the identity line.",
     )
+    body += writer.picture(
+        "mixtures",
+        loss_figures.mixtures(evidence.trial, evidence.laws),
+        caption="The same with a panel and scales for each domain, so that the strategies come apart. Points that rise "
+        "from left to right were foretold in the right order; their distance from the dashed line is what the law was "
+        "off by for all of them.",
+        alt="For every domain, measured against predicted loss of the strategies.",
+    )
     rows = [[each.name, _correlation(each), percent(each.error)] for each in evidence.verdicts]
     seeds = max(len(each.measured) for each in evidence.trial.strategies)
     note = paragraph(
