@@ -78,9 +78,13 @@ class _ResBlock(nn.Module):
         self.conv3 = _conv(channels_in, channels_out, kernel=1) if channels_in != channels_out else None
 
     def forward(self, images: Tensor) -> Tensor:
-        residual = images if self.conv3 is None else _norm(self.conv3(images))
+        residual = images if self.conv3 is None else through(self._projected, images, recompute=True)
         images = F.leaky_relu(_norm(self.conv1(images)), 0.01, inplace=True)
         return F.leaky_relu(_norm(self.conv2(images)).add_(residual), 0.01, inplace=True)
+
+    def _projected(self, images: Tensor) -> Tensor:
+        """The residual with as many channels as the result; so cheap that it is computed again, not kept."""
+        return _norm(self.conv3(images))
 
 
 class _Encoder(nn.Module):

@@ -12,6 +12,7 @@ grid of patches.
     (torch.Size([1, 64, 96]), 2)
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
@@ -211,14 +212,14 @@ class Perceptron(nn.Module):
         return self.linear2(F.gelu(self.linear1(tokens)))
 
 
-def through(module: nn.Module, *inputs: Tensor, recompute: bool) -> Tensor:
-    """`module(*inputs)`; with `recompute`, a training pass keeps the inputs alone and the backward pass does the rest
-    again. For modules without randomness, as all here are.
+def through(part: Callable[..., Tensor], *inputs: Tensor, recompute: bool) -> Tensor:
+    """`part(*inputs)`; with `recompute`, where gradients are wanted, the inputs alone are kept and the backward pass
+    does the rest again. For parts without randomness, as all here are.
     """
-    if recompute and module.training and torch.is_grad_enabled():
-        result: Tensor = checkpoint(module, *inputs, use_reentrant=False, preserve_rng_state=False)
+    if recompute and torch.is_grad_enabled():
+        result: Tensor = checkpoint(part, *inputs, use_reentrant=False, preserve_rng_state=False)
         return result
-    return module(*inputs)
+    return part(*inputs)
 
 
 def patchify(images: Tensor, patch_size: Size) -> Tensor:

