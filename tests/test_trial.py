@@ -35,7 +35,7 @@ def laws(small_store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def allocation(tmp_path_factory):
-    path = tmp_path_factory.mktemp("allocation") / "allocation.json"
+    path = tmp_path_factory.mktemp("allocation=a") / "allocation.json"
     Allocation(SKEWED, strategy="transfer-aware").save(path)
     return path
 

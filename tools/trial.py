@@ -45,7 +45,7 @@ def strategies_of(words: Sequence[str], store: Store, options: TrainOptions) -> 
     """Shares by the name of the strategy: the one given with it, else its rule, or what its file says."""
     found: dict[str, dict[str, float]] = {}
     for word in words:
-        given, equals, mixture = word.rpartition("=")
+        given, equals, mixture = ("", "", word) if Path(word).exists() else word.rpartition("=")
         shares, rule = shares_of(mixture, store, draws=options.draws, patch_size=options.model.patch_size)
         name = given if equals else rule or Path(mixture).stem
         if not name or "/" in name:
