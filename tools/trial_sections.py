@@ -56,23 +56,30 @@ def result(evidence: Evidence) -> Section:
     note = (
         f"Losses are means over the domains at {evidence.budget:,.0f} patches; ± is the standard deviation over "
         f"{' or '.join(map(str, seeds))} seeds; gain is how much lower the measured loss is than that of "
-        "sampling in proportion to the numbers of volumes. The mean is of raw losses, so domains of large losses "
-        "count most. The crops are the held-out ones that the laws were fitted to: new is the budget, not the data. "
+        "sampling in proportion to the numbers of volumes, seed by seed, in brackets its 95 % interval. The mean is of "
+        "raw losses, so domains of large losses count most. The crops are the held-out ones that the laws were fitted to: new is the budget, not the data. "
         "The last columns are the shares."
     )
     return Section("result", title, table(header, rows) + paragraph(note))
 
 
 def _result_row(strategy: Strategy, trial: Trial, domains: Sequence[str]) -> list[str]:
-    gain, spread = trial.gain(strategy), strategy.spread
+    spread = strategy.spread
     measured = f"{1e3 * strategy.loss:.2f}" + ("" if spread is None else f" ± {1e3 * spread:.2f}")
     return [
         strategy.name,
         measured,
-        "–" if gain is None else f"{100 * gain:+.1f} %",
+        _gain(trial, strategy),
         f"{1e3 * strategy.expected:.2f}",
         *(percent(strategy.shares.get(domain, 0.0)) for domain in domains),
     ]
+
+
+def _gain(trial: Trial, strategy: Strategy) -> str:
+    gain, ends = trial.gain(strategy), trial.interval(strategy)
+    if gain is None:
+        return "–"
+    return f"{100 * gain:+.1f} %" + ("" if ends is None else f" ({100 * ends[0]:+.1f} to {100 * ends[1]:+.1f})")
 
 
 def domains(evidence: Evidence, held_out: Mapping[str, int] | None) -> Section:
