@@ -57,8 +57,8 @@ def result(evidence: Evidence) -> Section:
         f"Losses are means over the domains at {evidence.budget:,.0f} patches; ± is the standard deviation over "
         f"{' or '.join(map(str, seeds))} seeds; gain is how much lower the measured loss is than that of "
         "sampling in proportion to the numbers of volumes, seed by seed, in brackets its 95 % interval. The mean is of "
-        "raw losses, so domains of large losses count most. The crops are the held-out ones that the laws were fitted to: new is the budget, not the data. "
-        "The last columns are the shares."
+        "raw losses, so domains of large losses count most. The crops are the held-out ones that the laws were fitted "
+        "to: new is the budget, not the data. The last columns are the shares."
     )
     return Section("result", title, table(header, rows) + paragraph(note))
 
