@@ -172,6 +172,7 @@ def test_each_command_that_is_printed_makes_its_run(small_store, tmp_path):
     longer, shorter = printed.stdout.splitlines()
     assert "--run both --mixture brain-t1=0.5,pet=0.5 --draws 64 --seed 2" in longer
     for line in (longer, shorter):
+        assert line.endswith(" --resume")  # a task that is preempted goes on when it is queued again
         subprocess.run(line.replace("python", sys.executable, 1), shell=True, check=True, capture_output=True)
     outcome = CliRunner().invoke(main, words)
     assert f"wrote 0 runs to {runs}; 2 were there already, 0 failed" in outcome.stdout

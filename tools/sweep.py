@@ -11,6 +11,7 @@ interrupted goes on when it is started again: runs that are complete are kept, a
 complete run of the same name with other settings stops the sweep before anything is trained. What fails is tried once
 more. Line n of what --print-commands prints is task n of a Slurm array, which runs
 sed -n "$SLURM_ARRAY_TASK_ID"p commands.txt | sh
+and goes on where it was when it is preempted and queued again.
 """
 
 import json
