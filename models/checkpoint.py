@@ -136,10 +136,24 @@ def load_encoder(checkpoint: Mapping[str, Any], module: nn.Module) -> None:
     Every name and shape must agree, or a ValueError lists all that do not. Left out of the comparison is what
     no forward pass uses: `cross_attn` (MONAI 1.4 and 1.5) and `norm_cross_attn` (1.4 and later).
     """
-    source = _used(checkpoint["unetr_state_dict"])
-    faults = differences(source, _used(module.state_dict()), "the module")
-    if faults:
-        raise ValueError("the encoder does not fit:\n  " + "\n  ".join(faults))
+    _copy(_used(checkpoint["unetr_state_dict"]), _used(module.state_dict()), module, "encoder")
+
+
+def load_unetr(checkpoint: Mapping[str, Any], unetr: nn.Module) -> None:
+    """Copy the UNETR that a dense autoencoder trained into `unetr`, but for its last layer, whose channels are classes.
+
+    Every name and shape must agree, or a ValueError lists all that do not.
+    """
+    source, wanted = (
+        {name: one for name, one in state.items() if not name.startswith("out.")}
+        for state in (checkpoint["unetr_state_dict"], unetr.state_dict())
+    )
+    _copy(source, wanted, unetr, "UNETR")
+
+
+def _copy(source: Mapping[str, Tensor], wanted: Mapping[str, Tensor], module: nn.Module, what: str) -> None:
+    if faults := differences(source, wanted, "the module"):
+        raise ValueError(f"the {what} does not fit:\n  " + "\n  ".join(faults))
     module.load_state_dict(source, strict=False)
 
 

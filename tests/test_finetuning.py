@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from mixio.errors import InvalidArgument, MixioError
-from models.checkpoint import load_checkpoint, load_mae
+from models.checkpoint import load_checkpoint, load_mae, save_checkpoint
+from models.mae_dense import DenseMAEConfig, DenseMaskedAutoencoder
 from models.vit import ViTConfig
 from tests.labelled_volumes import ENCODER, shell_and_core, write_checkpoint
 from tools.classification import Classification
@@ -128,6 +129,19 @@ def test_a_fine_tuned_checkpoint_gives_all_layers_or_the_encoder_alone(tmp_path)
     assert all(torch.equal(tensor, whole[name]) for name, tensor in network.state_dict().items())
     alone = build(CLASSES, Start(ENCODER, known), seed=7)
     assert torch.equal(alone.vit.norm.weight, network.vit.norm.weight)
+
+
+def test_segmentation_takes_the_whole_unetr_of_a_dense_autoencoder_but_its_last_layer(tmp_path):
+    mae = DenseMaskedAutoencoder(DenseMAEConfig(ENCODER, feature_size=TASK.features))
+    save_checkpoint(tmp_path / "dense.pt", mae)
+    start = Start(ENCODER, load_checkpoint(tmp_path / "dense.pt"))
+    taken, fresh = (build(TASK, one, seed=3).state_dict() for one in (start, Start(ENCODER)))
+    for name, trained in mae.unetr.state_dict().items():
+        assert torch.equal(taken[name], fresh[name] if name.startswith("out.") else trained)
+    alone = build(CLASSES, start, seed=3)  # a classifier has the encoder only
+    assert torch.equal(alone.vit.blocks[0].mlp.linear1.weight, mae.vit.blocks[0].mlp.linear1.weight)
+    with pytest.raises(InvalidArgument, match=r"the UNETR does not fit: decoder2.* of a dense one with its --features"):
+        build(Segmentation(TASK.classes, features=2 * TASK.features), start, seed=3)
 
 
 def test_a_head_of_another_task_or_number_of_classes_is_refused(checkpoint):

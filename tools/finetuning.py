@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mixio.errors import InvalidArgument, MixioError
-from models.checkpoint import describe_encoder, encoder_config, load_encoder
+from models.checkpoint import describe_encoder, encoder_config, load_encoder, load_unetr
 from models.vit import ViTConfig
 from tools.examples import Example
 from tools.finetune_options import FinetuneOptions
@@ -58,7 +58,8 @@ class Task(Protocol):
 class Start:
     """Where a run begins: the shape of its encoder, and the checkpoint to take it from if there is one.
 
-    With `head` all layers come from a fine-tuned checkpoint, not the encoder alone.
+    Of a dense autoencoder segmentation takes the whole UNETR but its last layer. With `head` all layers come from a
+    fine-tuned checkpoint, not the encoder alone.
     """
 
     encoder: ViTConfig
@@ -114,6 +115,8 @@ def build(task: Task, start: Start, *, seed: int) -> nn.Module:
     try:
         if start.head:
             network.load_state_dict(start.checkpoint["state_dict"])
+        elif task.kind == "segmentation" and start.checkpoint.get("metadata", {}).get("kind") == "dense":
+            load_unetr(start.checkpoint, network)
         else:
             load_encoder(start.checkpoint, network)
     except (KeyError, ValueError, RuntimeError) as error:
@@ -121,7 +124,7 @@ def build(task: Task, start: Start, *, seed: int) -> nn.Module:
         more = f"; and {len(told) - 4} more" if len(told) > 4 else ""
         raise InvalidArgument(
             f"the checkpoint cannot be taken: {' '.join(map(str.strip, told[:4]))}{more}; take one that python -m "
-            "tools.train wrote, or that models.convert.from_monai made of MONAI's"
+            "tools.train wrote, of a dense one with its --features, or that models.convert.from_monai made of MONAI's"
         ) from error
     return network
 
