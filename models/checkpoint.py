@@ -210,8 +210,8 @@ def encoder_config(metadata: Mapping[str, Any]) -> ViTConfig:
 
     Raises KeyError naming what they do not say, TypeError or ValueError for sizes that cannot be.
     """
-    known = {one.name: metadata[one.name] for one in fields(ViTConfig) if one.default is MISSING}
-    return ViTConfig(**known | {one.name: metadata[one.name] for one in fields(ViTConfig) if one.name in metadata})
+    told = [one.name for one in fields(ViTConfig) if one.default is MISSING or one.name in metadata]
+    return ViTConfig(**{name: metadata[name] for name in told})
 
 
 def _used(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -160,8 +160,8 @@ def _finish(study: Study, results: dict[str, list[Scores]], seeds: Sequence[int]
         click.echo(compared_table(pairs[others[0]], names=(first, others[0])))
     else:
         click.echo(starts_table(results))
-    if len(others) > 1:
-        click.echo(f"\nabove {first}:\n{differences_table(pairs)}")
+        if others:
+            click.echo(f"\nabove {first}:\n{differences_table(pairs)}")
     for name, runs in results.items():
         for seed, run in zip(seeds, runs, strict=True):
             for metric, interval in run.intervals.items():

@@ -5,6 +5,7 @@ from dataclasses import Field, field
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 
 def flag(default: Any, text: str, kind: type | None = None) -> Any:
@@ -15,6 +16,12 @@ def flag(default: Any, text: str, kind: type | None = None) -> Any:
 def name_of(one: Field[Any]) -> str:
     """How a field is written on a command line."""
     return f"--{one.name.replace('_', '-')}"
+
+
+def is_given(name: str) -> bool:
+    """Whether the command line of the command that is running says it; False where none runs."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def option_of(one: Field[Any]) -> Callable[[Any], Any]:

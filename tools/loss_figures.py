@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from tools.evidence import Evidence, Trial
+from tools.evidence import Evidence, Strategy, Trial
 from tools.figures import MARKERS, STYLE, blank, colors, legend_columns
 from tools.laws import Laws
 
@@ -21,14 +21,13 @@ def curves(evidence: Evidence) -> Figure:
     The law is a line, that of runs of the domain alone that repeat nothing, and every run a dot.
     """
     laws, shade = evidence.laws, colors(evidence.laws.domains)
-    figure = blank(1.85 * -(-len(laws.targets) // 2) + 0.5)
-    axes = figure.subplots(-(-len(laws.targets) // 2), 2, squeeze=False)
+    figure, axes = _panels(laws, margin=0.5)
     draws = np.array([laws.array(run.draws) for run in evidence.runs])  # (N, K)
     alone = np.geomspace(1e-4 * laws.d_ref, 1e4 * laws.d_ref, 2000)
     predicted = laws.predict(draws)  # (N, T)
     fresh = np.full(len(laws.domains), np.inf)
     fitted = {run.run for run in evidence.fitted}
-    for column, (target, ax) in enumerate(zip(laws.targets, axes.flat, strict=False)):
+    for column, (target, ax) in enumerate(zip(laws.targets, axes, strict=True)):
         line = laws.predict(alone[:, None] * laws.own[column], fresh)[:, column]
         worth = np.exp(np.interp(-predicted[:, column], -line, np.log(alone)))
         own = draws[:, laws.domains.index(target)] == draws.sum(1)
@@ -43,8 +42,6 @@ def curves(evidence: Evidence) -> Figure:
                 loss = [1e3 * evidence.runs[n].loss[target] for n in rows]
                 _dots(ax, worth[rows], loss, marker, shade[target], face)
         _law_line(ax, target, worth, alone, line)
-    for ax in axes.flat[len(laws.targets) :]:
-        ax.axis("off")
     _curve_legend(figure, all_fitted=len(fitted) == len(evidence.runs))
     figure.supxlabel("worth in fresh draws of the domain itself", fontsize=9.5)
     figure.supylabel("held-out loss, ×10⁻³", fontsize=9.5)
@@ -58,7 +55,7 @@ def forecast(trial: Trial, laws: Laws) -> Figure:
     figure = blank(4.8)
     ax = figure.subplots()
     ends = []
-    for marker, strategy in zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True):
+    for marker, strategy in _marked(trial):
         for target, expected in strategy.predicted.items():
             seeds = [1e3 * losses[target] for losses in strategy.measured]
             ax.plot([1e3 * expected] * 2, [min(seeds), max(seeds)], color=shade[target], linewidth=1)
@@ -94,11 +91,9 @@ def forecast(trial: Trial, laws: Laws) -> Figure:
 def mixtures(trial: Trial, laws: Laws) -> Figure:
     """Measured against predicted loss of the strategies, a panel a target with scales of its own, bars over seeds."""
     shade = colors(laws.domains)
-    rows = -(-len(laws.targets) // 2)
-    figure = blank(1.85 * rows + 0.7)
-    axes = figure.subplots(rows, 2, squeeze=False)
-    for target, ax in zip(laws.targets, axes.flat, strict=False):
-        for marker, strategy in zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True):
+    figure, axes = _panels(laws, margin=0.7)
+    for target, ax in zip(laws.targets, axes, strict=True):
+        for marker, strategy in _marked(trial):
             expected, seeds = 1e3 * strategy.predicted[target], [1e3 * losses[target] for losses in strategy.measured]
             ax.plot([expected] * 2, [min(seeds), max(seeds)], color=shade[target], linewidth=1, zorder=1)
             ax.plot(expected, 1e3 * strategy.measured_loss(target), marker, color=shade[target], markersize=6)
@@ -107,20 +102,30 @@ def mixtures(trial: Trial, laws: Laws) -> Figure:
         ax.set_title(target, loc="left")
         ax.xaxis.set_major_locator(MaxNLocator(3))
         ax.yaxis.set_major_locator(MaxNLocator(4))
-    for ax in axes.flat[len(laws.targets) :]:
-        ax.axis("off")
-    _strategy_legend(figure, axes.flat[0], trial, "upper")
+    _strategy_legend(figure, axes[0], trial, "upper")
     figure.supxlabel("predicted loss, ×10⁻³", fontsize=9.5)
     figure.supylabel("measured loss, ×10⁻³", fontsize=9.5)
     return figure
 
 
+def _panels(laws: Laws, margin: float) -> tuple[Figure, list[Axes]]:
+    """A figure with axes for every target, two in a row; `margin` inches are for what all share."""
+    rows = -(-len(laws.targets) // 2)
+    figure = blank(1.85 * rows + margin)
+    axes = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for ax in axes[len(laws.targets) :]:
+        ax.axis("off")
+    return figure, axes[: len(laws.targets)]
+
+
+def _marked(trial: Trial) -> list[tuple[str, Strategy]]:
+    """Every strategy after its marker."""
+    return list(zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True))
+
+
 def _strategy_legend(figure: Figure, ax: Axes, trial: Trial, end: str) -> None:
     """Which marker is which strategy, at the `upper` or `lower` end."""
-    kinds = [
-        ax.plot([], [], marker, color="#555555", label=strategy.name)[0]
-        for marker, strategy in zip(np.resize(MARKERS, len(trial.strategies)), trial.strategies, strict=True)
-    ]
+    kinds = [ax.plot([], [], marker, color="#555555", label=strategy.name)[0] for marker, strategy in _marked(trial)]
     figure.legend(handles=kinds, loc=f"outside {end} center", ncols=2, handletextpad=0.2)
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import click
 import torch
-from click.core import ParameterSource
 
 from mixio.errors import InvalidArgument
 from models.mae import MAEConfig
 from models.mae_dense import DenseMAEConfig, autoencoder
 from models.unetr import UNETR_PATCH
 from models.vit import BASE_HEADS, BASE_WIDTH, ViTConfig
-from tools.flags import flag, name_of, option_of
+from tools.flags import flag, is_given, name_of, option_of
 
 EXECUTION = {
     *("device", "workers", "threads", "on_fault", "eval_every", "log_every"),
@@ -199,18 +198,13 @@ def _scaled(flags: Mapping[str, Any]) -> dict[str, Any]:
     factor, rest = flags.get("scale_factor"), {name: value for name, value in flags.items() if name != "scale_factor"}
     if factor is None:
         return rest
-    if both := [name for name in ("width", "heads") if _given(name)]:
+    if both := [name for name in ("width", "heads") if is_given(name)]:
         raise InvalidArgument(f"--scale-factor says the width and the heads, and so does --{both[0]}; give one of them")
     try:
         encoder = ViTConfig.scaled(factor)
     except ValueError as error:
         raise InvalidArgument(str(error)) from error
     return {**rest, "width": encoder.hidden_size, "heads": encoder.num_heads}
-
-
-def _given(name: str) -> bool:
-    context = click.get_current_context(silent=True)
-    return context is not None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def options_from(flags: Mapping[str, Any], *, run: str = "run", strategy: str | None = None) -> TrainOptions:

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -31,6 +30,7 @@ from mixio.errors import InvalidArgument
 from mixio.store import Store, open_store
 from tools.command import command
 from tools.designs import Design, read_table, singles_and_mixtures, write_table
+from tools.flags import is_given
 from tools.numbers import whole_numbers
 from tools.options import options_from, training_flags
 from tools.runner import Outcome, Report, commands_of, plans_of, run_plans
@@ -80,8 +80,7 @@ def _planned(store: Store, *, budgets: str, designs: None, **plan_of: Any) -> li
 
 def _read(store: Store, path: str) -> list[Design]:
     """The runs of a table, whose domains the store must have."""
-    asked = click.get_current_context().get_parameter_source
-    if both := [f"--{name}" for name in _PLANNED if asked(name) is ParameterSource.COMMANDLINE]:
+    if both := [f"--{name}" for name in _PLANNED if is_given(name)]:
         raise InvalidArgument(f"--designs says which runs to make, and so does {both[0]}; give one of them")
     designs = read_table(path)
     if not designs:

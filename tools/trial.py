@@ -13,7 +13,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import click
@@ -21,6 +20,7 @@ import click
 from mixio.errors import InvalidArgument, MixioError
 from mixio.store import Store, open_store
 from mixio.terminal import Reporter
+from models.checkpoint import replace_file
 from tools.command import command
 from tools.evidence import BASELINE, SCHEMA_VERSION, Strategy, Trial, verdict_of
 from tools.laws import Laws, load_laws
@@ -107,9 +107,7 @@ def read_outcome(laws: Laws, strategies: Shares, runs: Path, *, budget: int, see
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON in one rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
-    temporary.replace(path)
+    replace_file(path, lambda temporary: temporary.write_text(json.dumps(value, indent=2) + "\n"))
 
 
 def write_strategies(path: Path, trial: Trial) -> None:
@@ -190,7 +188,7 @@ def _summary(trial: Trial, runs: Path, correlation: float | None, error: float) 
         "strategies": str(runs / "strategies.json"),
         "budget": trial.budget,
         "measured": {each.name: each.means for each in trial.strategies},
-        "predicted": {each.name: fmean(each.predicted.values()) for each in trial.strategies},
+        "predicted": {each.name: each.expected for each in trial.strategies},
         "gain": {each.name: {"mean": trial.gain(each), "interval": trial.interval(each)} for each in trial.strategies},
         "correlation": correlation,
         "error": error,
