@@ -68,6 +68,11 @@ class Strategy:
         return fmean(losses[target] for losses in self.measured)
 
 
+def gains(strategy: Strategy, over: Strategy) -> NDArray[np.float64]:
+    """By what part its mean loss is below that of another, for every seed (S,), which both have in one order."""
+    return 1 - np.array(strategy.means) / np.array(over.means)
+
+
 @dataclass(frozen=True)
 class Trial:
     """Every strategy, trained at one budget (draws)."""
@@ -100,7 +105,7 @@ class Trial:
             return None
         if len(strategy.means) != len(baseline.means):
             return np.array([1 - strategy.loss / baseline.loss])
-        return 1 - np.array(strategy.means) / np.array(baseline.means)
+        return gains(strategy, baseline)
 
     def runs(self) -> list[Run]:
         """Every measurement as a run of its own."""
